@@ -1,0 +1,36 @@
+"""System checks of the settings: each has an id and a hint that says what to do."""
+
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, register
+
+
+@register()
+def check_secret_key(**kwargs: Any) -> list[CheckMessage]:
+    """A portal without a secret key must not start: sessions could be forged."""
+    if settings.SECRET_KEY:
+        return []
+    hint = "Set PORTAL_SECRET_KEY, or start the embedded stack (`make run`), which makes one."
+    return [Error("PORTAL_SECRET_KEY is empty.", hint=hint, id="mlops_portal.E001")]
+
+
+@register()
+def check_model_ports(**kwargs: Any) -> list[CheckMessage]:
+    """The port range of the model servers is `first-last` with room for one server (3 ports)."""
+    first, _, last = settings.MODEL_PORTS.partition("-")
+    if first.isdigit() and last.isdigit() and 1024 <= int(first) <= int(last) - 2 <= 65_533:
+        return []
+    hint = "Write it as first-last, for example 21000-21999."
+    return [Error(f"MODEL_PORTS is {settings.MODEL_PORTS!r}.", hint=hint, id="mlops_portal.E002")]
+
+
+@register()
+def check_urls(**kwargs: Any) -> list[CheckMessage]:
+    """Addresses of engines are absolute http(s) URLs."""
+    names = ("PORTAL_URL", "GATEWAY_URL", "MLFLOW_TRACKING_URI")
+    return [
+        Error(f"{name} is {value!r}.", hint="Begin it with http:// or https://.", id="mlops_portal.E003")
+        for name in names
+        if not (value := str(getattr(settings, name))).startswith(("http://", "https://"))
+    ]

@@ -1,0 +1,276 @@
+"""What the portal asks of the world: small protocols, the data that crosses them, and their errors.
+
+Knows no vendor and no Django. Adapters implement these; services receive them as arguments; one contract
+suite per port runs against the in-memory fake and against every real adapter.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Protocol
+
+from releases.domain.plan import TrafficSplit
+
+
+class AdapterError(Exception):
+    """The world did not do what was asked; the text is fit to be shown."""
+
+
+class Unreachable(AdapterError):
+    """Nothing is known: no connection, no answer in time, or the engine is failing (5xx)."""
+
+    def __init__(self, message: str, retry_after: float = 1.0) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class Refused(AdapterError):
+    """The engine understood and said no; asking again will not help."""
+
+
+# ---- registry ------------------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True)
+class RegisteredVersion:
+    """One version in the registry. `signature` is MLflow's: {"inputs": [...], "outputs": [...]}."""
+
+    name: str
+    number: int
+    run_id: str
+    source: str
+    created_at: datetime
+    tags: Mapping[str, str] = field(default_factory=dict)
+    aliases: tuple[str, ...] = ()
+    signature: Mapping[str, Any] | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    description: str = ""
+
+
+class ModelRegistry(Protocol):
+    """Where model versions are registered. Every call raises `Unreachable` or `Refused`."""
+
+    def list_versions(self, name: str) -> list[RegisteredVersion]:
+        """All versions of the model, any order; empty when the model is unknown."""
+
+    def register(
+        self, name: str, run_id: str, artifact_path: str, tags: Mapping[str, str], description: str
+    ) -> RegisteredVersion:
+        """Register the model that a run logged under `artifact_path`; creates the model if needed."""
+
+    def annotate(
+        self,
+        name: str,
+        number: int,
+        tags: Mapping[str, str],
+        aliases: Sequence[str] = (),
+    ) -> None:
+        """Set tags on the version and point the aliases at it. Absolute, so repeatable."""
+
+    def download(self, name: str, number: int, directory: Path) -> None:
+        """Write the version's artifact into `directory`; `Refused` when it is gone."""
+
+
+# ---- serving target ------------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """One immutable model version to be served. `ref` is unique, DNS-like and at most 63 characters."""
+
+    ref: str
+    tenant: str
+    environment: str
+    model: str
+    version: str
+    digest: str
+    artifact: Path
+
+
+class TargetState(StrEnum):
+    """What a target says of a deployment."""
+
+    ABSENT = "absent"
+    STARTING = "starting"
+    READY = "ready"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class TargetStatus:
+    """`address` is host:port once known; `digest` is that of what is served, for the drift watchdog."""
+
+    state: TargetState
+    detail: str
+    address: str | None = None
+    digest: str | None = None
+
+
+class ServingTarget(Protocol):
+    """Runs model versions."""
+
+    def ensure(self, deployment: Deployment) -> None:
+        """Make the deployment exist. Repeatable; `Refused` when it can never run."""
+
+    def status(self, refs: Iterable[str]) -> dict[str, TargetStatus]:
+        """One entry per ref; UNKNOWN for all when the target is unreachable."""
+
+    def remove(self, ref: str) -> None:
+        """Make the deployment not exist. Repeatable."""
+
+    def list(self) -> set[str]:
+        """The refs of all deployments that exist, so that strays can be removed."""
+
+
+# ---- traffic router ------------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """One version that may receive traffic: its deployment's ref and address (host:port)."""
+
+    ref: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """The public place of a model: tenant x environment x model."""
+
+    tenant: str
+    environment: str
+    model: str
+
+    @property
+    def name(self) -> str:
+        """Unique among all routes."""
+        return f"{self.tenant}/{self.environment}/{self.model}"
+
+
+@dataclass(frozen=True, slots=True)
+class RouteSetting:
+    """All that is in effect on a route; absolute. Without `stable`, `candidate` gets split.candidate %
+    and the rest is answered 503 with a sentence. A candidate with weight 0 stays reachable for a
+    request with the header `x-portal-deployment: <ref>`: that is how the smoke test comes through."""
+
+    split: TrafficSplit
+    stable: Arm | None
+    candidate: Arm | None
+
+
+class TrafficRouter(Protocol):
+    """Splits the traffic of a route between two arms."""
+
+    def apply(self, settings: Mapping[Route, RouteSetting]) -> None:
+        """Bring the settings about for exactly these routes; others stay. Repeatable."""
+
+    def read(self, routes: Iterable[Route]) -> dict[Route, RouteSetting | None]:
+        """What is *in effect* in the gateway itself; None where the route does not exist.
+
+        Raises `Unreachable` when the gateway does not answer."""
+
+    def remove(self, routes: Iterable[Route]) -> None:
+        """Make the routes not exist. Repeatable."""
+
+    def url(self, route: Route) -> str:
+        """Where a caller finds the model: ends in /v2/models/<model>."""
+
+
+# ---- metrics -------------------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """Cumulative counts of one deployment since its series began.
+
+    `latency_ms` counts per bucket (not cumulative over buckets), one entry more than `bounds_ms`.
+    """
+
+    at: float
+    ok: int
+    client_errors: int
+    errors: int
+    bounds_ms: tuple[float, ...] = ()
+    latency_ms: tuple[int, ...] = ()
+
+
+class Missing(StrEnum):
+    """Why there are no counters: two different things."""
+
+    NO_DATA = "no_data"
+    UNREACHABLE = "unreachable"
+
+
+class MetricSource(Protocol):
+    """Counts requests per deployment."""
+
+    def read(self, refs: Iterable[str]) -> dict[str, Counters | Missing]:
+        """One entry per ref, in one call to the source; UNREACHABLE for all when it fails."""
+
+
+# ---- notifier ------------------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One event for one address, signed by the sender with `secret`."""
+
+    url: str
+    delivery: str
+    body: bytes
+    secret: str
+
+
+class Notifier(Protocol):
+    """Tells the outside world."""
+
+    def send(self, message: Message) -> None:
+        """Deliver; raises `Unreachable` (try again) or `Refused` (never)."""
+
+
+# ---- models, looked at from outside ----------------------------------------------------------------
+@dataclass(frozen=True, slots=True)
+class ModelReport:
+    """What a model did in a process of its own: loaded, predicted its input example.
+
+    `failure` is a sentence when it did not. `example` is the V2 inference request made of the input
+    example, `outputs` describes the answer: a list of {"name", "datatype", "shape"}.
+    """
+
+    failure: str | None
+    seconds: float
+    peak_memory_mb: float
+    example: Mapping[str, Any] | None = None
+    outputs: tuple[Mapping[str, Any], ...] = ()
+    flavors: tuple[str, ...] = ()
+
+
+class ModelProbe(Protocol):
+    """Loads a model where it can do no harm."""
+
+    def inspect(self, artifact: Path, seconds: float, memory_mb: int) -> ModelReport:
+        """Load the model in a process with these limits and predict its input example once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An inference answer as it came through the gateway."""
+
+    status: int
+    body: Mapping[str, Any] | None
+    seconds: float
+
+
+class ModelGateway(Protocol):
+    """Calls a model as a client would (Open Inference Protocol V2)."""
+
+    def infer(
+        self, url: str, request: Mapping[str, Any], headers: Mapping[str, str], timeout: float
+    ) -> Answer:
+        """POST to `<url>/infer`; raises `Unreachable` when no HTTP answer came."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """All ports of one environment, made by `adapters.factory` at the entry points."""
+
+    registry: ModelRegistry
+    target: ServingTarget
+    router: TrafficRouter
+    metrics: MetricSource
+    probe: ModelProbe
+    gateway: ModelGateway
+    notifier: Notifier
