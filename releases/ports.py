@@ -33,7 +33,9 @@ class Refused(AdapterError):
 # ---- registry ------------------------------------------------------------------------------------
 @dataclass(frozen=True, slots=True)
 class RegisteredVersion:
-    """One version in the registry. `signature` is MLflow's: {"inputs": [...], "outputs": [...]}."""
+    """One version in the registry. `signature` is MLflow's: {"inputs": [...], "outputs": [...],
+    "params": [...]}, the last two only if the model has them; None when there is no signature, and
+    in the answer of `list_versions`, which gives no metrics either."""
 
     name: str
     number: int
@@ -51,7 +53,11 @@ class ModelRegistry(Protocol):
     """Where model versions are registered. Every call raises `Unreachable` or `Refused`."""
 
     def list_versions(self, name: str) -> list[RegisteredVersion]:
-        """All versions of the model, any order; empty when the model is unknown."""
+        """All versions of the model, any order; empty when the model is unknown. Cheap enough to be
+        polled: `signature` and `metrics` are left out."""
+
+    def get_version(self, name: str, number: int) -> RegisteredVersion:
+        """One version with its signature and its (finite) metrics; `Refused` when it is unknown."""
 
     def register(
         self, name: str, run_id: str, artifact_path: str, tags: Mapping[str, str], description: str
