@@ -1,0 +1,1 @@
+"""Adapters of the port for model registries: one file per vendor."""
