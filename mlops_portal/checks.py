@@ -7,15 +7,6 @@ from django.core.checks import CheckMessage, Error, register
 
 
 @register()
-def check_secret_key(**kwargs: Any) -> list[CheckMessage]:
-    """A portal without a secret key must not start: sessions could be forged."""
-    if settings.SECRET_KEY:
-        return []
-    hint = "Set PORTAL_SECRET_KEY, or start the embedded stack (`make run`), which makes one."
-    return [Error("PORTAL_SECRET_KEY is empty.", hint=hint, id="mlops_portal.E001")]
-
-
-@register()
 def check_model_ports(**kwargs: Any) -> list[CheckMessage]:
     """The port range of the model servers is `first-last` with room for one server (3 ports)."""
     first, _, last = settings.MODEL_PORTS.partition("-")
@@ -30,7 +21,11 @@ def check_urls(**kwargs: Any) -> list[CheckMessage]:
     """Addresses of engines are absolute http(s) URLs."""
     names = ("PORTAL_URL", "GATEWAY_URL", "MLFLOW_TRACKING_URI")
     return [
-        Error(f"{name} is {value!r}.", hint="Begin it with http:// or https://.", id="mlops_portal.E003")
+        Error(
+            f"{name} is {value!r}.",
+            hint="Begin it with http:// or https://.",
+            id="mlops_portal.E003",
+        )
         for name in names
         if not (value := str(getattr(settings, name))).startswith(("http://", "https://"))
     ]

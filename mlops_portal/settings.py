@@ -4,6 +4,7 @@ A running embedded stack writes its addresses to `var/stack.env`; whatever the e
 is taken from there, so that `manage.py` talks to the stack that runs beside it.
 """
 
+import secrets
 import sys
 from pathlib import Path
 
@@ -19,7 +20,9 @@ if (VAR / "stack.env").exists():
 
 DEBUG = env.bool("PORTAL_DEBUG", False)
 TESTING = "pytest" in sys.modules
-SECRET_KEY = env.str("PORTAL_SECRET_KEY", "")  # an empty one is refused by a system check
+# Commands that need no sessions (checks, migrations) run without a key; the web process refuses to.
+SECRET_KEY = env.str("PORTAL_SECRET_KEY", "") or secrets.token_urlsafe(50)
+SECRET_KEY_IS_SET = bool(env.str("PORTAL_SECRET_KEY", ""))
 ALLOWED_HOSTS = env.list("PORTAL_ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
 PORTAL_URL = env.str("PORTAL_URL", "http://127.0.0.1:8000").rstrip("/")
 CSRF_TRUSTED_ORIGINS = env.list("PORTAL_TRUSTED_ORIGINS", [PORTAL_URL])
@@ -102,7 +105,11 @@ CELERY_BEAT_SCHEDULE = {
     # A tick that waited longer than it is worth is dropped: the next one does its work.
     "reconcile": {"task": "releases.tasks.reconcile", "schedule": 1.0, "options": {"expires": 2}},
     "sweep": {"task": "releases.tasks.sweep", "schedule": 5.0, "options": {"expires": 5}},
-    "discover": {"task": "releases.tasks.heavy_discover", "schedule": 10.0, "options": {"expires": 10}},
+    "discover": {
+        "task": "releases.tasks.heavy_discover",
+        "schedule": 10.0,
+        "options": {"expires": 10},
+    },
     "notify": {"task": "releases.tasks.notify", "schedule": 2.0, "options": {"expires": 2}},
 }
 
@@ -131,7 +138,10 @@ LOGIN_REDIRECT_URL = "home"
 LOGOUT_REDIRECT_URL = "tenants:login"
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
-    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {
+        "NAME": "django.contrib.auth.password_validation.MinimumLengthValidator",
+        "OPTIONS": {"min_length": 12},
+    },
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
 PASSWORD_HASHERS = (

@@ -11,7 +11,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol
 
-from releases.domain.plan import TrafficSplit
+from releases.domain.release import TargetState
+from releases.domain.routing import Arm as Arm
+from releases.domain.routing import Route, RouteSetting
 
 
 class AdapterError(Exception):
@@ -91,16 +93,6 @@ class Deployment:
     artifact: Path
 
 
-class TargetState(StrEnum):
-    """What a target says of a deployment."""
-
-    ABSENT = "absent"
-    STARTING = "starting"
-    READY = "ready"
-    FAILED = "failed"
-    UNKNOWN = "unknown"
-
-
 @dataclass(frozen=True, slots=True)
 class TargetStatus:
     """`address` is host:port once known; `digest` is that of what is served, for the drift watchdog."""
@@ -128,39 +120,6 @@ class ServingTarget(Protocol):
 
 
 # ---- traffic router ------------------------------------------------------------------------------
-@dataclass(frozen=True, slots=True)
-class Arm:
-    """One version that may receive traffic: its deployment's ref and address (host:port)."""
-
-    ref: str
-    address: str
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """The public place of a model: tenant x environment x model."""
-
-    tenant: str
-    environment: str
-    model: str
-
-    @property
-    def name(self) -> str:
-        """Unique among all routes."""
-        return f"{self.tenant}/{self.environment}/{self.model}"
-
-
-@dataclass(frozen=True, slots=True)
-class RouteSetting:
-    """All that is in effect on a route; absolute. Without `stable`, `candidate` gets split.candidate %
-    and the rest is answered 503 with a sentence. A candidate with weight 0 stays reachable for a
-    request with the header `x-portal-deployment: <ref>`: that is how the smoke test comes through."""
-
-    split: TrafficSplit
-    stable: Arm | None
-    candidate: Arm | None
-
-
 class TrafficRouter(Protocol):
     """Splits the traffic of a route between two arms."""
 

@@ -80,7 +80,12 @@ class FakeRegistry:
 
     def list_versions(self, name: str) -> list[RegisteredVersion]:
         self._connect()
-        return list(self.versions.get(name, {}).values())
+        known = self.versions.get(name, {}).values()
+        return [replace(version, signature=None, metrics={}) for version in known]
+
+    def get_version(self, name: str, number: int) -> RegisteredVersion:
+        self._connect()
+        return self._find(name, number)
 
     def register(
         self, name: str, run_id: str, artifact_path: str, tags: Mapping[str, str], description: str

@@ -168,7 +168,7 @@ def _problems(plan: RolloutPlan) -> Mapping[str, str]:
     before = 0
     for index, step in enumerate(plan.steps):
         path = f"plan.steps.{index}"
-        between(f"{path}.weight", step.weight, 1, 99, " %; 100 % follows by itself")
+        between(f"{path}.weight", step.weight, 1, 100, " %")
         between(f"{path}.hold_seconds", step.hold_seconds, 0, LONGEST_SECONDS, " s")
         if step.weight <= before and f"{path}.weight" not in found:
             found[f"{path}.weight"] = f"weights have to rise: {step.weight} comes after {before}"

@@ -1,0 +1,72 @@
+"""What the programs of the stack, and whoever talks to it, find in their environment.
+
+Must not start anything. An engine whose URL is given from outside is left out of the stack.
+"""
+
+import os
+import secrets
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+
+from mlops_portal.stack.layout import PROJECT, Layout
+from mlops_portal.stack.postgres import database_url
+from mlops_portal.stack.redis_server import redis_url
+
+LOOPBACK = "127.0.0.1"
+
+
+def bind_address(given: Mapping[str, str]) -> str:
+    """Where pages and gateway listen; MLflow, which has no log-in, stays on loopback."""
+    return given.get("BIND_ADDRESS") or LOOPBACK
+
+
+def addresses(
+    layout: Layout, given: Mapping[str, str], ports: Mapping[str, int]
+) -> dict[str, str]:
+    """The variables that `var/stack.env` holds; what the environment says comes first."""
+    computed = {
+        "DATABASE_URL": database_url(layout, "portal"),
+        "REDIS_URL": redis_url(layout),
+        "PORTAL_VAR": str(layout.var),
+        "PORTAL_SECRET_KEY": secret_key(layout.secrets),
+        "SUPERVISOR_SOCKET": str(layout.supervisor_socket),
+        "ENVOY_ADMIN": str(layout.envoy_admin),
+        "ENVOY_XDS": str(layout.xds),
+        "MODELS_PYTHON": str(PROJECT / ".venv-models" / "bin"),
+    }
+    for name, setting in (
+        ("PORTAL_URL", "PORTAL_PORT"),
+        ("GATEWAY_URL", "GATEWAY_PORT"),
+        ("MLFLOW_TRACKING_URI", "MLFLOW_PORT"),
+    ):
+        if setting in ports:
+            computed[name] = f"http://{LOOPBACK}:{ports[setting]}"
+    names = {*computed, "MLFLOW_TRACKING_URI"}
+    # The folder was resolved from it, so PORTAL_VAR itself is never taken over as it was written.
+    overrides = {name: given[name] for name in names - {"PORTAL_VAR"} if given.get(name)}
+    return computed | overrides
+
+
+def secret_key(path: Path) -> str:
+    """The portal's secret key, made at the first start."""
+    if not path.exists():
+        write_private(path, {"PORTAL_SECRET_KEY": secrets.token_urlsafe(64)})
+    return read_environment_file(path)["PORTAL_SECRET_KEY"]
+
+
+def write_private(path: Path, values: Mapping[str, str]) -> None:
+    """Write `KEY=value` lines, quoted for a shell, readable by nobody else, all or nothing."""
+    text = "".join(f"{key}={shlex.quote(value)}\n" for key, value in sorted(values.items()))
+    beside = path.with_name(path.name + ".new")
+    beside.unlink(missing_ok=True)
+    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+    os.replace(beside, path)
+
+
+def read_environment_file(path: Path) -> dict[str, str]:
+    """The inverse of `write_private`."""
+    pairs = (line.partition("=") for line in path.read_text().splitlines() if line)
+    return {key: "".join(shlex.split(value)) for key, _, value in pairs}

@@ -1,0 +1,125 @@
+"""The Envoy gateway: its bootstrap and the first files of its filesystem xDS.
+
+Knows that routes come by RDS under the name `gateway`; must not know any route. `lds.yaml` is
+written at every start (it holds the port); `rds.yaml` and `cds.yaml` belong to the traffic router,
+which replaces them by rename, and are only made when there are none.
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import envoy
+import httpx
+import yaml
+
+from mlops_portal.stack.layout import Layout
+from mlops_portal.stack.programs import Program
+
+ROUTES = "gateway"
+BUCKETS = [1, 2, 3, 5, 7.5, 10, 15, 20, 30, 40, 50, 75, 100, 150, 200, 300, 500, 750, 1000, 2000, 5000, 10000]
+API = "type.googleapis.com/envoy"
+
+
+def watched(layout: Layout, name: str) -> dict[str, Any]:
+    """A configuration source that is a file replaced by rename."""
+    return {
+        "resource_api_version": "V3",
+        "path_config_source": {
+            "path": str(layout.xds / name),
+            "watched_directory": {"path": str(layout.xds)},
+        },
+    }
+
+
+def bootstrap(layout: Layout) -> dict[str, Any]:
+    """What Envoy reads once at its start."""
+    return {
+        "node": {"id": "mlops-portal-gateway", "cluster": "mlops-portal"},
+        "admin": {"address": {"pipe": {"path": str(layout.envoy_admin), "mode": 0o600}}},
+        "dynamic_resources": {
+            "lds_config": watched(layout, "lds.yaml"),
+            "cds_config": watched(layout, "cds.yaml"),
+        },
+        "stats_config": {
+            "histogram_bucket_settings": [{"match": {"suffix": "upstream_rq_time"}, "buckets": BUCKETS}],
+        },
+    }
+
+
+def listener(layout: Layout, address: str, port: int) -> dict[str, Any]:
+    """The one listener: HTTP, routes by RDS."""
+    manager = {
+        "@type": f"{API}.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        "stat_prefix": "gateway",
+        "rds": {"route_config_name": ROUTES, "config_source": watched(layout, "rds.yaml")},
+        "http_filters": [
+            {
+                "name": "envoy.filters.http.router",
+                "typed_config": {"@type": f"{API}.extensions.filters.http.router.v3.Router"},
+            }
+        ],
+        "use_remote_address": True,
+        # One spelling per path, so that a rule for a path cannot be passed by in another spelling.
+        "normalize_path": True,
+        "merge_slashes": True,
+        "path_with_escaped_slashes_action": "REJECT_REQUEST",
+        "common_http_protocol_options": {"headers_with_underscores_action": "REJECT_REQUEST"},
+    }
+    return {
+        "@type": f"{API}.config.listener.v3.Listener",
+        "name": "gateway",
+        "address": {"socket_address": {"address": address, "port_value": port}},
+        "filter_chains": [
+            {
+                "filters": [
+                    {
+                        "name": "envoy.filters.network.http_connection_manager",
+                        "typed_config": manager,
+                    }
+                ]
+            }
+        ],
+    }
+
+
+def no_routes() -> dict[str, Any]:
+    """Every request is answered with 404 until the router has written its own."""
+    return {"@type": f"{API}.config.route.v3.RouteConfiguration", "name": ROUTES, "virtual_hosts": []}
+
+
+def replace(path: Path, content: dict[str, Any]) -> None:
+    """Write a YAML file so that a reader sees the old one or the new one, never half of one."""
+    beside = path.with_suffix(".new")
+    beside.write_text(yaml.safe_dump(content, sort_keys=False))
+    os.replace(beside, path)
+
+
+def prepare(layout: Layout, address: str, port: int) -> None:
+    """Write the bootstrap and the xDS files that are the stack's business."""
+    replace(layout.envoy / "bootstrap.yaml", bootstrap(layout))
+    replace(layout.xds / "lds.yaml", {"resources": [listener(layout, address, port)]})
+    if not (layout.xds / "cds.yaml").exists():
+        replace(layout.xds / "cds.yaml", {"resources": []})
+    if not (layout.xds / "rds.yaml").exists():
+        replace(layout.xds / "rds.yaml", {"resources": [no_routes()]})
+
+
+def program(layout: Layout) -> Program:
+    """Envoy in the foreground; several of them may run on one machine."""
+    options = ("--disable-hot-restart", "--concurrency", "2", "--log-level", "warning")
+    binary = Path(envoy.__file__).parent / "_bin" / "envoy"
+    return Program(
+        name="envoy", command=(str(binary), "-c", str(layout.envoy / "bootstrap.yaml"), *options)
+    )
+
+
+def answers(layout: Layout, url: str) -> bool:
+    """Whether Envoy is live and the listener of the gateway answers."""
+    try:
+        transport = httpx.HTTPTransport(uds=str(layout.envoy_admin))
+        with httpx.Client(transport=transport, timeout=2) as admin:
+            live = admin.get("http://envoy/ready").text.strip() == "LIVE"
+        return live and httpx.get(url, timeout=2, trust_env=False).status_code < 500
+    except httpx.HTTPError:
+        return False

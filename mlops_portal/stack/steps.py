@@ -1,0 +1,146 @@
+"""The ordered steps of a start: what is started, what is done, and when it counts as ready."""
+
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import httpx
+
+from mlops_portal.stack import gateway, postgres, redis_server
+from mlops_portal.stack.errors import StackError
+from mlops_portal.stack.layout import ENVIRONMENT_BIN, PROJECT
+from mlops_portal.stack.postgres import with_database
+
+if TYPE_CHECKING:
+    from mlops_portal.stack.stack import Stack
+
+
+def nothing() -> None:
+    """A step without an action of its own."""
+
+
+def at_once() -> bool:
+    """A step that is over when its action is."""
+    return True
+
+
+@dataclass(frozen=True)
+class Step:
+    """Start the programs of `starts`, `act`, then wait until `ready`; `awaits` names whose logs tell why not."""
+
+    label: str
+    starts: tuple[str, ...] = ()
+    act: Callable[[], None] = nothing
+    ready: Callable[[], bool] = at_once
+    awaits: tuple[str, ...] = ()
+    patience: float = 120
+
+
+def start_steps(stack: "Stack") -> list[Step]:
+    """The steps for the services of this stack. Slow starters begin early and are awaited late."""
+    environment = stack.environment()
+    candidates = [
+        *engine_steps(stack, environment),
+        *portal_steps(stack),
+        Step(
+            "MLflow",
+            ready=lambda: responds(environment["MLFLOW_TRACKING_URI"] + "/health"),
+            awaits=("mlflow",),
+            patience=300,
+        ),
+        Step("Clock", starts=("beat",), ready=LogLine(stack, "beat", "beat: Starting"), awaits=("beat",)),
+    ]
+    # A step about programs that are not part of this stack (external, or not chosen) falls away.
+    return [step for step in candidates if {*step.starts, *step.awaits} <= set(stack.services)]
+
+
+def engine_steps(stack: "Stack", environment: dict[str, str]) -> list[Step]:
+    """The engines; whatever can start without waiting for another is started with the first."""
+    url = environment["DATABASE_URL"]
+    embedded = "postgres" in stack.services
+    entrance = with_database(url, "postgres") if embedded else url
+
+    def create_databases() -> None:
+        if embedded:
+            postgres.ensure_database(entrance, "portal")
+        if "mlflow" in stack.services and not stack.given.get("MLFLOW_BACKEND_STORE_URI"):
+            postgres.ensure_database(entrance, "mlflow")
+
+    early = tuple(name for name in ("postgres", "redis", "envoy") if name in stack.services)
+    return [
+        Step("Supervisor", starts=early),
+        Step("PostgreSQL", ready=lambda: postgres.answers(entrance), awaits=("postgres",)),
+        Step("Databases", act=create_databases),
+        Step("Redis", ready=lambda: redis_server.answers(environment["REDIS_URL"]), awaits=("redis",)),
+        Step("MLflow begins", starts=("mlflow",)),
+        Step(
+            "Gateway",
+            ready=lambda: gateway.answers(stack.layout, environment["GATEWAY_URL"]),
+            awaits=("envoy",),
+        ),
+    ]
+
+
+def portal_steps(stack: "Stack") -> list[Step]:
+    """The portal itself, once its tables are there."""
+    if "web" not in stack.services:
+        return []
+    environment = stack.environment()
+
+    def migrate() -> None:
+        manage(stack, "migrate", "--no-input")
+
+    def first_start() -> None:
+        stack.first_login = manage(stack, "first_start").strip()
+
+    return [
+        Step("Tables", act=migrate),
+        Step("First administrator", act=first_start),
+        Step(
+            "Pages",
+            starts=("web", "worker-control", "worker-heavy"),
+            ready=lambda: responds(f"http://127.0.0.1:{stack.ports['PORTAL_PORT']}/healthz"),
+            awaits=("web",),
+        ),
+        *(
+            Step(label, ready=LogLine(stack, program, " ready."), awaits=(program,))
+            for label, program in (("Worker", "worker-control"), ("Worker for heavy tasks", "worker-heavy"))
+        ),
+    ]
+
+
+def manage(stack: "Stack", *arguments: str) -> str:
+    """Run `manage.py` against this stack; returns what it printed."""
+    command = [str(ENVIRONMENT_BIN / "python"), str(PROJECT / "manage.py"), *arguments]
+    result = subprocess.run(
+        command, env=stack.process_environment(), cwd=PROJECT, capture_output=True, text=True
+    )
+    if result.returncode:
+        end = "\n".join((result.stdout + result.stderr).splitlines()[-15:])
+        raise StackError(f"manage.py {' '.join(arguments)} failed:\n{end}")
+    return result.stdout
+
+
+def responds(url: str) -> bool:
+    """Whether a web server answers there without an error of its own."""
+    try:
+        return httpx.get(url, timeout=5, trust_env=False).status_code < 500
+    except httpx.HTTPError:
+        return False
+
+
+class LogLine:
+    """Ready when a program has written this text since the stack's start."""
+
+    def __init__(self, stack: "Stack", program: str, text: str) -> None:
+        self.path = stack.layout.log_of(program)
+        self.text = text.encode()
+        self.offset = self.path.stat().st_size if self.path.exists() else 0
+
+    def __call__(self) -> bool:
+        if not self.path.exists():
+            return False
+        with self.path.open("rb") as file:
+            file.seek(self.offset)
+            return self.text in file.read()

@@ -1,0 +1,68 @@
+"""What crosses the edge: remembered idempotency keys, callbacks to deliver, health that was seen."""
+
+from django.db import models
+
+from releases.models.record import Transition
+from releases.models.release import Release
+from tenants.models import Tenant
+
+
+class IdempotencyKey(models.Model):
+    """One key of one caller; the same key and body answers with the same release."""
+
+    tenant = models.ForeignKey(Tenant, models.CASCADE)
+    actor = models.CharField(max_length=60)
+    key = models.CharField(max_length=255)
+    body_hash = models.CharField(max_length=64)
+    release = models.ForeignKey(Release, models.CASCADE)
+    created_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "actor", "key"], name="idempotency_key_once"),
+        ]
+
+    def __str__(self) -> str:
+        return self.key
+
+
+class Delivery(models.Model):
+    """One callback: a transition to be told to the release's callback address."""
+
+    tenant = models.ForeignKey(Tenant, models.CASCADE)
+    transition = models.OneToOneField(Transition, models.CASCADE)
+    release = models.ForeignKey(Release, models.CASCADE, related_name="deliveries")
+    attempts = models.PositiveIntegerField(default=0)
+    next_attempt_at = models.DateTimeField(null=True)
+    delivered_at = models.DateTimeField(null=True)
+    gave_up_at = models.DateTimeField(null=True)
+    last_error = models.CharField(max_length=300, blank=True)
+
+    class Meta:
+        ordering = ["id"]
+        indexes = [
+            models.Index(
+                fields=["next_attempt_at"],
+                condition=models.Q(delivered_at__isnull=True, gave_up_at__isnull=True),
+                name="delivery_due",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"delivery of {self.transition_id}"
+
+
+class ComponentHealth(models.Model):
+    """What the workers last saw of an engine; pages read this instead of calling it."""
+
+    name = models.CharField(max_length=40, unique=True)
+    state = models.CharField(max_length=10, choices=[(w, w) for w in ("up", "degraded", "down")])
+    detail = models.CharField(max_length=300, blank=True)
+    seen_at = models.DateTimeField()
+    up_since = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.state}"
