@@ -40,7 +40,7 @@ TRIGGER = (
 
 
 class Migration(migrations.Migration):
-    dependencies = [("releases", "0001_initial"), ("tenants", "0002_append_only")]
+    dependencies = [("releases", "0002_initial"), ("tenants", "0002_append_only")]
     operations = [
         *(
             migrations.RunSQL(
