@@ -13,6 +13,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from releases.domain.release import TargetState
+from releases.domain.routing import Route, RouteSetting
 from releases.ports import (
     AdapterError,
     Answer,
@@ -24,9 +26,6 @@ from releases.ports import (
     Ports,
     Refused,
     RegisteredVersion,
-    Route,
-    RouteSetting,
-    TargetState,
     TargetStatus,
     Unreachable,
 )
@@ -61,9 +60,7 @@ class FakeRegistry:
     reachable: bool = True
     now: datetime = datetime(2026, 1, 1, tzinfo=UTC)
     runs: dict[tuple[str, str], LoggedModel] = field(default_factory=dict)
-    versions: dict[str, dict[int, RegisteredVersion]] = field(
-        default_factory=lambda: defaultdict(dict)
-    )
+    versions: dict[str, dict[int, RegisteredVersion]] = field(default_factory=lambda: defaultdict(dict))
     artifacts: dict[tuple[str, int], Mapping[str, bytes]] = field(default_factory=dict)
 
     def log(
@@ -110,9 +107,7 @@ class FakeRegistry:
         self.artifacts[name, number] = logged.files
         return version
 
-    def annotate(
-        self, name: str, number: int, tags: Mapping[str, str], aliases: Sequence[str] = ()
-    ) -> None:
+    def annotate(self, name: str, number: int, tags: Mapping[str, str], aliases: Sequence[str] = ()) -> None:
         self._connect()
         version = self._find(name, number)
         for other in list(self.versions[name].values()):
@@ -166,9 +161,7 @@ class FakeTarget:
 
     def status(self, refs: Iterable[str]) -> dict[str, TargetStatus]:
         if not self.reachable:
-            return {
-                ref: TargetStatus(TargetState.UNKNOWN, "the target does not answer") for ref in refs
-            }
+            return {ref: TargetStatus(TargetState.UNKNOWN, "the target does not answer") for ref in refs}
         return {ref: self._status(ref) for ref in refs}
 
     def remove(self, ref: str) -> None:

@@ -1,0 +1,204 @@
+"""The traffic router of the local target: Envoy, told by files (filesystem xDS).
+
+The routes on disk are the router's whole state, and Envoy reads them again after a restart. Knows
+nothing of releases. Several processes may route at once: changes are made under a file lock.
+"""
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from releases.adapters.envoy_admin import EnvoyAdmin
+from releases.adapters.router import envoy_resources as resources
+from releases.adapters.router.envoy_resources import Resource
+from releases.domain.routing import Route, RouteSetting
+from releases.ports import Refused, Unreachable
+
+ROUTE_CONFIGURATION = "gateway"  # the name under which the listener asks for its routes
+
+
+@dataclass(frozen=True, slots=True)
+class EnvoyRouterConfig:
+    """`admin`: Unix socket or http:// URL; `xds`: the folder Envoy watches; `request_seconds`: how
+    long a model may take for one answer; `patience`: how long a change may take to come into effect."""
+
+    admin: str
+    xds: Path
+    gateway_url: str
+    request_seconds: float = 30.0
+    patience: float = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class InEffect:
+    """What Envoy does right now: its routes by name, its clusters' addresses by name."""
+
+    routes: Mapping[str, Resource]
+    addresses: Mapping[str, str]
+
+
+class EnvoyRouter:
+    """Port `TrafficRouter`."""
+
+    def __init__(self, config: EnvoyRouterConfig) -> None:
+        self._config = config
+        self._admin = EnvoyAdmin(config.admin)
+
+    def apply(self, settings: Mapping[Route, RouteSetting]) -> None:
+        """Returns when Envoy does it; `Unreachable` when that cannot be confirmed in time."""
+        for route, setting in settings.items():
+            resources.check(route, setting)
+        if settings:
+            self._change(dict(settings))
+
+    def read(self, routes: Iterable[Route]) -> dict[Route, RouteSetting | None]:
+        """One question to Envoy's admin interface for all routes."""
+        seen = self._in_effect()
+        return {route: resources.setting_from(route, seen.routes, seen.addresses) for route in routes}
+
+    def remove(self, routes: Iterable[Route]) -> None:
+        """Returns when Envoy no longer knows the routes."""
+        gone: dict[Route, RouteSetting | None] = dict.fromkeys(routes)
+        if gone:
+            self._change(gone)
+
+    def url(self, route: Route) -> str:
+        """Below the gateway's public address."""
+        return self._config.gateway_url + resources.prefix(route)
+
+    def _change(self, wanted: Mapping[Route, RouteSetting | None]) -> None:
+        """Clusters first, routes when the clusters are there: no route ever leads to nowhere.
+
+        A change that needs no new cluster, as every rollback, is written even when the admin
+        interface is silent; only the confirmation is missing then.
+        """
+        with self._locked():
+            clusters = self._clusters_on_disk()
+            routes = self._routes_on_disk()
+            before = {name: resources.address_of(cluster) for name, cluster in clusters.items()}
+            self._collect_garbage(clusters, routes)
+            needed: dict[str, Resource] = {}
+            for route, setting in wanted.items():
+                for name in resources.names_of(route):
+                    routes.pop(name, None)
+                if setting:
+                    needed |= resources.clusters_of(setting)
+                    made = resources.routes_of(route, setting, self._config.request_seconds)
+                    routes |= {item["name"]: item for item in made}
+            self._write("cds.yaml", list((clusters | needed).values()))
+            addresses = {name: resources.address_of(needed[name]) for name in needed}
+            if any(before.get(name) != address for name, address in addresses.items()):
+                self._await_clusters(addresses)
+            configuration = resources.route_configuration(ROUTE_CONFIGURATION, routes.values())
+            self._write("rds.yaml", [configuration])
+            self._await_routes(wanted)
+
+    def _collect_garbage(self, clusters: dict[str, Resource], routes: Mapping[str, Resource]) -> None:
+        """Drop the clusters that no route leads to, neither on disk nor in Envoy.
+
+        They go with a later change than the one that took their traffic away, so that their last
+        requests are still answered and counted.
+        """
+        unused = set(clusters) - resources.cluster_names(routes.values())
+        if not unused:
+            return
+        try:
+            unused -= resources.cluster_names(self._in_effect().routes.values())
+        except Unreachable:
+            return
+        for name in unused:
+            del clusters[name]
+
+    def _await_clusters(self, addresses: Mapping[str, str]) -> None:
+        def are_there() -> bool:
+            known = self._in_effect().addresses
+            return all(known.get(name) == address for name, address in addresses.items())
+
+        self._await(are_there, "the gateway has not taken up the new deployments")
+
+    def _await_routes(self, wanted: Mapping[Route, RouteSetting | None]) -> None:
+        self._await(lambda: self.read(wanted) == dict(wanted), "the gateway has not taken up the new routes")
+
+    def _await(self, condition: Any, otherwise: str) -> None:
+        deadline = time.monotonic() + self._config.patience
+        pause = 0.002
+        while not condition():
+            if time.monotonic() > deadline:
+                raise Unreachable(f"{otherwise} within {self._config.patience:g} s")
+            time.sleep(pause)
+            pause = min(2 * pause, 0.1)
+
+    def _in_effect(self) -> InEffect:
+        routes: dict[str, Resource] = {}
+        addresses: dict[str, str] = {}
+        for section in self._admin.get("/config_dump").get("configs", []):
+            for dynamic in section.get("dynamic_route_configs", []):
+                configuration = dynamic.get("route_config", {})
+                if configuration.get("name") == ROUTE_CONFIGURATION:
+                    routes |= _routes_by_name(configuration)
+            for dynamic in section.get("dynamic_active_clusters", []):
+                cluster = dynamic["cluster"]
+                addresses[cluster["name"]] = resources.address_of(cluster)
+        return InEffect(routes, addresses)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        try:
+            with (self._config.xds / "router.lock").open("w") as file:
+                fcntl.flock(file, fcntl.LOCK_EX)
+                yield
+        except OSError as error:
+            raise Unreachable(f"the gateway's files cannot be written: {error}") from error
+
+    def _clusters_on_disk(self) -> dict[str, Resource]:
+        return {cluster["name"]: cluster for cluster in self._load("cds.yaml")}
+
+    def _routes_on_disk(self) -> dict[str, Resource]:
+        found: dict[str, Resource] = {}
+        for configuration in self._load("rds.yaml"):
+            found |= _routes_by_name(configuration)
+        found.pop("rest", None)  # made anew, as the last one
+        return found
+
+    def _load(self, name: str) -> list[Resource]:
+        path = self._config.xds / name
+        try:
+            text = path.read_text()
+        except FileNotFoundError:
+            return []
+        try:
+            content = json.loads(text)  # what we write ourselves; a YAML parser is far slower
+        except ValueError:
+            content = _from_yaml(path, text)
+        if not isinstance(content, dict):
+            raise Refused(f"{name} of the gateway holds no resources; restore or delete {path}")
+        return content.get("resources") or []
+
+    def _write(self, name: str, items: list[Resource]) -> None:
+        path = self._config.xds / name
+        beside = path.with_suffix(".tmp")
+        beside.write_text(json.dumps({"resources": items}))
+        os.replace(beside, path)
+
+
+def _routes_by_name(configuration: Mapping[str, Any]) -> dict[str, Resource]:
+    return {
+        route.get("name", ""): route
+        for host in configuration.get("virtual_hosts", [])
+        for route in host.get("routes", [])
+    }
+
+
+def _from_yaml(path: Path, text: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise Refused(f"{path.name} of the gateway is broken; restore or delete {path}") from error
