@@ -153,9 +153,9 @@ class Stack:
         """Carry out one step of the start and tell about it."""
         progress.begin(step.label, position, total)
         began = time.monotonic()
+        step.act()
         for program in step.starts:
             self.supervisor.start(program)
-        step.act()
         failed_starts: set[int] = set()
         while not step.ready():
             for program in step.awaits:

@@ -1,4 +1,7 @@
-"""The ordered steps of a start: what is started, what is done, and when it counts as ready."""
+"""The ordered steps of a start: what is done, what is started, and when it counts as ready.
+
+Knows how each program shows that it is ready; must not know how programs are started.
+"""
 
 import subprocess
 from collections.abc import Callable
@@ -27,11 +30,14 @@ def at_once() -> bool:
 
 @dataclass(frozen=True)
 class Step:
-    """Start the programs of `starts`, `act`, then wait until `ready`; `awaits` names whose logs tell why not."""
+    """Act, start the programs of `starts`, then wait until `ready`.
+
+    `awaits` are the programs that are waited for: their logs tell why it takes so long.
+    """
 
     label: str
-    starts: tuple[str, ...] = ()
     act: Callable[[], None] = nothing
+    starts: tuple[str, ...] = ()
     ready: Callable[[], bool] = at_once
     awaits: tuple[str, ...] = ()
     patience: float = 120
@@ -67,13 +73,13 @@ def engine_steps(stack: "Stack", environment: dict[str, str]) -> list[Step]:
         if "mlflow" in stack.services and not stack.given.get("MLFLOW_BACKEND_STORE_URI"):
             postgres.ensure_database(entrance, "mlflow")
 
+    after_databases = ("mlflow",) if "mlflow" in stack.services else ()
     early = tuple(name for name in ("postgres", "redis", "envoy") if name in stack.services)
     return [
         Step("Supervisor", starts=early),
         Step("PostgreSQL", ready=lambda: postgres.answers(entrance), awaits=("postgres",)),
-        Step("Databases", act=create_databases),
+        Step("Databases", act=create_databases, starts=after_databases),
         Step("Redis", ready=lambda: redis_server.answers(environment["REDIS_URL"]), awaits=("redis",)),
-        Step("MLflow begins", starts=("mlflow",)),
         Step(
             "Gateway",
             ready=lambda: gateway.answers(stack.layout, environment["GATEWAY_URL"]),
@@ -86,7 +92,6 @@ def portal_steps(stack: "Stack") -> list[Step]:
     """The portal itself, once its tables are there."""
     if "web" not in stack.services:
         return []
-    environment = stack.environment()
 
     def migrate() -> None:
         manage(stack, "migrate", "--no-input")
