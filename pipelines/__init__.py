@@ -1,0 +1,1 @@
+"""Sample training pipelines; run in the models environment. They import nothing of the portal."""
