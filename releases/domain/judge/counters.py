@@ -76,8 +76,7 @@ def increment(previous: Totals | None, current: Totals) -> Increments | None:
         latency = current.latency_ms
     elif current.latency_ms and same_bounds:
         latency = tuple(
-            now - before
-            for now, before in zip(current.latency_ms, previous.latency_ms, strict=True)
+            now - before for now, before in zip(current.latency_ms, previous.latency_ms, strict=True)
         )
     return Increments(
         seconds=seconds,

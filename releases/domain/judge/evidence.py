@@ -174,9 +174,7 @@ def _fold_limits(rules: RuleBatch, after: Floats, counts: Floats, log_weight: Fl
     candidate = log_limit_factor(counts[:, 2], counts[:, 3], rules.error_limit)
     after[:, slots.STABLE_LIMIT] = _restart(after[:, slots.STABLE_LIMIT], stable, log_weight)
     after[:, slots.LIMIT] = _restart(after[:, slots.LIMIT], candidate, log_weight)
-    after[:, slots.CERTIFICATE] += log_certificate_factor(
-        counts[:, 2], counts[:, 3], rules.error_limit
-    )
+    after[:, slots.CERTIFICATE] += log_certificate_factor(counts[:, 2], counts[:, 3], rules.error_limit)
 
 
 def _fold_traffic(after: Floats, samples: SampleBatch) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 
+from releases.domain.judge.samples import Freshness, Reading
 from releases.domain.verdict import ArmCounts, Interval
 
 
@@ -30,7 +31,7 @@ def percent_limit(limit: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """"95 s", "12 min", "3.5 h": rounded as coarsely as a forecast deserves."""
+    """ "95 s", "12 min", "3.5 h": rounded as coarsely as a forecast deserves."""
     if seconds < 120:
         return f"{max(1, 5 * math.ceil(seconds / 5) if seconds > 10 else math.ceil(seconds))} s"
     if seconds < 7200:
@@ -107,3 +108,24 @@ def forecast(seconds: float | None, limit: float, hopeless: bool) -> str:
 def sentence(*parts: str) -> str:
     """Parts joined by semicolons, those that are empty left out."""
     return "; ".join(part for part in parts if part)
+
+
+def silence(seconds: float, candidate: ArmCounts) -> str:
+    """Nothing reaches the candidate."""
+    if not candidate.requests:
+        return "no request has reached the candidate yet; waiting"
+    return sentence(
+        f"no request reached the candidate in the last {duration(seconds)}; waiting",
+        f"{counts(candidate)} before",
+    )
+
+
+def unreachable(freshness: Freshness) -> str:
+    """Which arm's figures cannot be read, and for how long."""
+    arms = (("candidate", freshness.candidate), ("stable", freshness.stable))
+    parts = [
+        f"the figures of {name} have been unreadable for {duration(arm.seconds)}"
+        for name, arm in arms
+        if arm.reading is Reading.UNREACHABLE
+    ]
+    return sentence(*parts, "holding until they are back")

@@ -38,9 +38,7 @@ def log_relative_factor(
     requests = stable_requests + candidate_requests
     errors = stable_errors + candidate_errors
     telling = (stable_requests > 0) & (candidate_requests > 0) & (errors > 0) & (errors < requests)
-    support = (
-        np.minimum(errors, candidate_requests) - np.maximum(0.0, errors - stable_requests) + 1
-    )
+    support = np.minimum(errors, candidate_requests) - np.maximum(0.0, errors - stable_requests) + 1
     result = np.zeros((len(requests), len(ODDS_RATIOS)))
     for rows, form in (
         (telling & (support <= EXACT_SUPPORT), log_relative_exact),

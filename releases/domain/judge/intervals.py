@@ -7,6 +7,8 @@ that does not move; of one that moves it brackets no particular moment.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from scipy.special import betaln, xlog1py, xlogy
 
@@ -15,13 +17,11 @@ from releases.domain.judge.samples import Bools, Floats
 _HALVINGS = 50
 
 
-def confidence_interval(
-    requests: Floats, errors: Floats, log_limit: Floats
-) -> tuple[Floats, Floats]:
+def confidence_interval(requests: Floats, errors: Floats, log_limit: Floats) -> tuple[Floats, Floats]:
     """All p with betaln(a+S, b+n-S) - betaln(a, b) - S log p - (n-S) log(1-p) < log(1/alpha).
 
     a = b = 1/2, S errors in n requests, `log_limit` = log(1/alpha); each (R,). Without requests it
-    is everything, (0, 1). Both ends are rounded outwards.
+    is everything, (0, 1).
     """
     mixture = betaln(0.5 + errors, 0.5 + requests - errors) - betaln(0.5, 0.5)
 
@@ -36,8 +36,8 @@ def confidence_interval(
     return np.where(errors > 0, low, 0.0), np.where(errors < requests, high, 1.0)
 
 
-def _edge(inside: object, out: Floats, into: Floats) -> Floats:
-    assert callable(inside)
+def _edge(inside: Callable[[Floats], Bools], out: Floats, into: Floats) -> Floats:
+    """The point outside that is nearest to the edge, so that the interval is rounded outwards."""
     for _ in range(_HALVINGS):
         middle = (out + into) / 2
         within = inside(middle)

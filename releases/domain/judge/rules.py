@@ -49,13 +49,14 @@ class JudgeRules:
 
 @dataclass(frozen=True, slots=True)
 class RuleBatch:
-    """The rules of R releases, each array of shape (R,).
+    """The rules of R releases; `rules` as they were given, the rest arrays of shape (R,).
 
     `compares`: the comparison with stable is on. `limited`: there is an error limit. `error_limit`
     holds 1/2 where there is none, so that arithmetic stays finite; `limited` masks it out.
     `log_roll_back` = log(1/alpha), `log_certify` = log(1/beta).
     """
 
+    rules: tuple[JudgeRules, ...]
     error_limit: Floats
     limited: Bools
     compares: Bools
@@ -72,6 +73,7 @@ class RuleBatch:
     def of(cls, rules: Sequence[JudgeRules]) -> RuleBatch:
         limits = [0.5 if rule.error_rate_max is None else rule.error_rate_max for rule in rules]
         return cls(
+            rules=tuple(rules),
             error_limit=np.array(limits, dtype=np.float64),
             limited=np.array([rule.error_rate_max is not None for rule in rules], dtype=np.bool_),
             compares=np.array([r.compare_errors and r.has_stable for r in rules], dtype=np.bool_),
