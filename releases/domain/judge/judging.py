@@ -27,9 +27,9 @@ from releases.domain.verdict import (
 )
 
 
-def judge(rules: Sequence[JudgeRules], state: Floats, freshness: Sequence[Freshness]) -> list[Verdict]:
+def judge(rules: RuleBatch, state: Floats, freshness: Sequence[Freshness]) -> list[Verdict]:
     """One verdict per release; `state` is (R, STATE_SIZE) after `fold`."""
-    concluded = conclude(RuleBatch.of(rules), state, freshness)
+    concluded = conclude(rules, state, freshness)
     table = _table(state, concluded)
     return [
         _Case.of(rule, fresh, kind, row).verdict()
