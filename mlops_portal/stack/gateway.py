@@ -16,7 +16,31 @@ from mlops_portal.stack.layout import Layout, package_folder
 from mlops_portal.stack.programs import Program
 
 ROUTES = "gateway"
-BUCKETS = [1, 2, 3, 5, 7.5, 10, 15, 20, 30, 40, 50, 75, 100, 150, 200, 300, 500, 750, 1000, 2000, 5000, 10000]
+BUCKETS = [
+    1,
+    2,
+    3,
+    5,
+    7.5,
+    10,
+    15,
+    20,
+    30,
+    40,
+    50,
+    75,
+    100,
+    150,
+    200,
+    300,
+    500,
+    750,
+    1000,
+    2000,
+    5000,
+    10000,
+    30000,
+]
 API = "type.googleapis.com/envoy"
 
 
@@ -40,6 +64,8 @@ def bootstrap(layout: Layout) -> dict[str, Any]:
             "lds_config": watched(layout, "lds.yaml"),
             "cds_config": watched(layout, "cds.yaml"),
         },
+        # Latencies reach the statistics only at a flush; the default of 5 s is as long as a release.
+        "stats_flush_interval": "1s",
         "stats_config": {
             "histogram_bucket_settings": [{"match": {"suffix": "upstream_rq_time"}, "buckets": BUCKETS}],
         },
