@@ -16,13 +16,17 @@ from mlops_portal.stack.layout import PROJECT
 from mlops_portal.stack.progress import Terminal
 from mlops_portal.stack.stack import Stack, starter_of
 
+ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
-class Ended(Exception):  # noqa: N818  not an error: somebody asked for the end
+
+class Ended(Exception):
     """SIGINT, SIGTERM or SIGHUP arrived."""
 
 
 def ask_to_end(number: int, frame: FrameType | None) -> None:
-    """Turn the signal into an exception, so that the start is broken off cleanly as well."""
+    """Turn the first signal into an exception; the stop that follows is not to be broken off."""
+    for ending in ENDINGS:
+        signal.signal(ending, signal.SIG_IGN)
     raise Ended
 
 
@@ -34,11 +38,14 @@ def state_folder() -> Path:
 def run(stack: Stack) -> int:
     """Start everything, stay until asked to end, stop everything."""
     terminal = Terminal()
-    endings = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    for number in endings:
-        signal.signal(number, ask_to_end)
+    for ending in ENDINGS:
+        signal.signal(ending, ask_to_end)
     try:
-        stack.start(terminal)
+        stack.start(terminal)  # cleans up after itself when it fails or is broken off
+    except Ended:
+        terminal.notice("stopped")
+        return 0
+    try:
         tell_addresses(stack, terminal)
         while stack.alive():
             time.sleep(0.5)
@@ -47,8 +54,6 @@ def run(stack: Stack) -> int:
     except Ended:
         return 0
     finally:
-        for number in endings:
-            signal.signal(number, signal.SIG_IGN)
         terminal.notice("stopping …")
         stack.stop()
         terminal.notice("stopped")

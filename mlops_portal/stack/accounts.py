@@ -13,20 +13,21 @@ from pathlib import Path
 ACCOUNT = "pgserver"
 
 
-def database_account() -> pwd.struct_passwd | None:
-    """The account for PostgreSQL, created if need be; None when we are an ordinary user ourselves."""
+def database_account(data: Path) -> pwd.struct_passwd | None:
+    """The account for the cluster in `data`, created if need be; None when we are no root ourselves."""
     if os.geteuid() != 0:
         return None
-    for name in (ACCOUNT, "postgres"):
-        try:
-            return pwd.getpwnam(name)
-        except KeyError:
-            continue
-    if shutil.which("useradd"):
+    if data.exists() and data.stat().st_uid != 0:
+        return pwd.getpwuid(data.stat().st_uid)
+    if shutil.which("useradd") and not exists(ACCOUNT):
         command = ["useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", ACCOUNT]
         subprocess.run(command, check=True, capture_output=True)
-        return pwd.getpwnam(ACCOUNT)
-    return pwd.getpwnam("nobody")
+    return pwd.getpwnam(ACCOUNT if exists(ACCOUNT) else "nobody")
+
+
+def exists(name: str) -> bool:
+    """Whether the machine knows an account of this name."""
+    return any(entry.pw_name == name for entry in pwd.getpwall())
 
 
 def run_as(

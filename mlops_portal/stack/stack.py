@@ -118,7 +118,7 @@ class Stack:
         self.ports = choose(wishes(self.given, settings), address, self.layout.ports_file)
         account = None
         if "postgres" in self.services:
-            account = database_account()
+            account = database_account(self.layout.postgres)
             for notice in postgres.prepare(self.layout, account):
                 progress.notice(notice)
         if "envoy" in self.services:

@@ -1,0 +1,73 @@
+# Everything a person types. Assumes Python 3.11 or newer with pip, and make; nothing else.
+SHELL := /bin/sh
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+KEEP ?= 1
+BIN := .venv/bin
+MODELS := .venv-models
+UV_VERSION := $(shell sed -n 's/^uv==\([^ ]*\).*/\1/p' requirements-dev.txt)
+COMPILE := $(BIN)/uv pip compile --quiet --generate-hashes --python-version 3.11 \
+	--custom-compile-command "make lock"
+# What `make check` needs of a production's environment; no engine is contacted.
+PRODUCTION := PORTAL_URL=https://portal.example PORTAL_ALLOWED_HOSTS=portal.example \
+	PORTAL_SECRET_KEY=$$($(BIN)/python -c 'import secrets; print(secrets.token_urlsafe(64))') \
+	DATABASE_URL=postgresql://127.0.0.1:1/none REDIS_URL=redis://127.0.0.1:1/0
+
+.DEFAULT_GOAL := help
+.PHONY: help demo run test test-browser check openapi lock
+.DELETE_ON_ERROR:
+
+help: ## This list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-22s %s\n", $$1, $$2}'
+
+demo: .venv/.installed $(MODELS)/.installed ## Release a good model and a bad one on real engines; KEEP=0 ends after the story
+	KEEP=$(KEEP) $(BIN)/python -m mlops_portal.demo
+
+run: .venv/.installed $(MODELS)/.installed ## The whole stack with what is in var/, until Ctrl-C
+	@$(BIN)/python -m mlops_portal.stack run
+
+test: .venv/.developer $(MODELS)/.installed ## All tests that need no browser, on the real engines
+	$(BIN)/pytest -m "not browser"
+
+test-browser: .venv/.developer $(MODELS)/.installed ## The pages in a real Chromium
+	$(BIN)/pytest -m browser
+
+check: .venv/.developer ## Formatting, lint, types, imports, migrations, deploy check, templates, OpenAPI
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy .
+	$(BIN)/lint-imports
+	$(PRODUCTION) $(BIN)/python -W ignore::RuntimeWarning manage.py makemigrations --check --dry-run
+	$(PRODUCTION) $(BIN)/python manage.py check --deploy --fail-level WARNING
+	git ls-files '*.html' | xargs $(BIN)/djade --check --target-version 5.2
+	mkdir -p var && $(PRODUCTION) $(BIN)/python manage.py spectacular --validate --file var/openapi.yaml
+	diff -u docs/openapi.yaml var/openapi.yaml || { echo 'docs/openapi.yaml is out of step; run make openapi'; exit 1; }
+
+openapi: .venv/.developer ## Write docs/openapi.yaml anew
+	$(PRODUCTION) $(BIN)/python manage.py spectacular --validate --file docs/openapi.yaml
+
+lock: $(BIN)/uv ## Compile the locked requirement files anew
+	$(COMPILE) requirements.in -o requirements.txt
+	$(COMPILE) requirements-dev.in -c requirements.txt -o requirements-dev.txt
+	$(COMPILE) requirements-models.in -o requirements-models.txt
+
+# The environments. Each stamp is as new as the file it was installed from. uv comes from PyPI, by the
+# machine's own pip: a Python without ensurepip (Debian's) cannot put one into a new environment.
+$(BIN)/uv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo 'Python 3.11 or newer is needed; set PYTHON=/path/to/python3.11'; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv --without-pip .venv
+	$(PYTHON) -m pip --quiet --python $(BIN)/python install uv==$(UV_VERSION)
+
+# `install`, not `sync`: what runs the product must not throw out the tools of who develops it.
+.venv/.installed: requirements.txt | $(BIN)/uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.txt
+	@touch $@
+
+.venv/.developer: requirements-dev.txt .venv/.installed
+	$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements-dev.txt
+	@touch $@
+
+$(MODELS)/.installed: requirements-models.txt | $(BIN)/uv
+	test -x $(MODELS)/bin/python || $(PYTHON) -m venv --without-pip $(MODELS)
+	$(BIN)/uv pip sync --quiet --python $(MODELS)/bin/python --require-hashes requirements-models.txt
+	@touch $@
