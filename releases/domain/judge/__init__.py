@@ -22,7 +22,7 @@ both over all releases of the pass at once. `docs/algorithms/canary-judge.md` te
 Pure: numpy and scipy, no clock, no Django, no input or output.
 """
 
-from releases.domain.judge.conclusion import SILENCE_SECONDS
+from releases.domain.judge.conclusion import SILENCE_SECONDS, Decisions, decide
 from releases.domain.judge.counters import Increments, Totals, increment
 from releases.domain.judge.evidence import HARM_TESTS, Evidence, fold, weigh
 from releases.domain.judge.forecast import seconds_to_certificate
@@ -50,6 +50,7 @@ __all__ = [
     "SILENCE_SECONDS",
     "STATE_SIZE",
     "ArmFreshness",
+    "Decisions",
     "Evidence",
     "Freshness",
     "Increments",
@@ -60,6 +61,7 @@ __all__ = [
     "SampleBatch",
     "StateLayoutError",
     "Totals",
+    "decide",
     "fold",
     "increment",
     "initial_state",

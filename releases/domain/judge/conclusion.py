@@ -39,62 +39,82 @@ FORECAST_REQUESTS = 50
 
 
 @dataclass(frozen=True, slots=True)
-class Conclusions:
-    """What is decided about R releases, and the figures that the sentences need; arrays (R,).
+class Decisions:
+    """What the evidence of R releases decides, whatever is fresh; arrays (R,).
 
-    `log_harm` is the evidence that rolls back: merged, or the limit's where that decides alone and
-    no test is on. Intervals are (low, high) of the arm's error rate. `seconds` is NaN without a
-    forecast; `hopeless` where more traffic like this never certifies.
+    `lost`: the comparison with stable alone reached 1/alpha. `log_harm`: the evidence that rolls
+    back, merged or, where the limit decides alone, the limit's.
+    """
+
+    harm: Bools
+    shared_incident: Bools
+    certified: Bools
+    limit_broken: Bools
+    lost: Bools
+    log_harm: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Conclusions:
+    """The kinds of R verdicts and the figures that their sentences need; arrays (R,).
+
+    Intervals are (low, high) of the arm's error rate. `seconds` is NaN without a forecast;
+    `hopeless` where more traffic like this never certifies.
     """
 
     kinds: tuple[VerdictKind, ...]
     evidence: Evidence
-    log_harm: Floats
-    harm: Bools
-    limit_broken: Bools
-    lost: Bools
-    certified: Bools
+    decisions: Decisions
     seconds: Floats
     hopeless: Bools
     stable_interval: tuple[Floats, Floats]
     candidate_interval: tuple[Floats, Floats]
 
 
-def conclude(rules: RuleBatch, state: Floats, freshness: Sequence[Freshness]) -> Conclusions:
-    """Decide each release; (R,) rules, (R, STATE_SIZE) state, R freshnesses."""
-    if not len(rules) == len(state) == len(freshness):
-        raise ValueError(f"{len(rules)} rules, {len(state)} states, {len(freshness)} freshnesses")
-    evidence, bar = weigh(rules, state), rules.log_roll_back
+def decide(rules: RuleBatch, evidence: Evidence, stable_silent: Bools) -> Decisions:
+    """Weigh evidence against its limits; `stable_silent` as the limit has then to decide alone."""
+    bar = rules.log_roll_back
     limit_broken = rules.limited & (evidence.limit >= bar)
     stable_broken = rules.limited & rules.has_stable & (evidence.stable_limit >= bar)
     lost = rules.compares & (evidence.parts[:, 0] >= bar)
-    alone = ~rules.compares | _lasting(
+    alone = ~rules.compares | stable_silent
+    harm = (rules.compares & (evidence.harm >= bar)) | (limit_broken & (lost | (alone & ~stable_broken)))
+    suspect = np.maximum(evidence.harm, evidence.limit) >= SUSPICION * bar
+    proven = rules.limited & (evidence.certificate >= rules.log_certify)
+    merged_or_limit = np.where(alone, np.maximum(evidence.harm, evidence.limit), evidence.harm)
+    return Decisions(
+        harm=harm,
+        shared_incident=limit_broken & stable_broken & ~harm,
+        certified=proven & ~suspect & ~harm,
+        limit_broken=limit_broken,
+        lost=lost,
+        log_harm=np.where(rules.compares, merged_or_limit, evidence.limit),
+    )
+
+
+def conclude(rules: RuleBatch, state: Floats, freshness: Sequence[Freshness]) -> Conclusions:
+    """Conclude on each release; (R,) rules, (R, STATE_SIZE) state, R freshnesses."""
+    if not len(rules) == len(state) == len(freshness):
+        raise ValueError(f"{len(rules)} rules, {len(state)} states, {len(freshness)} freshnesses")
+    evidence = weigh(rules, state)
+    stable_silent = _lasting(
         [fresh.stable.reading is Reading.NO_DATA for fresh in freshness],
         [fresh.stable.seconds for fresh in freshness],
         STABLE_SILENCE_SECONDS,
     )
-    harm = rules.compares & (evidence.harm >= bar)
-    harm = harm | (limit_broken & (lost | (alone & ~stable_broken)))
-    suspect = np.maximum(evidence.harm, evidence.limit) >= SUSPICION * bar
-    proven = rules.limited & (evidence.certificate >= rules.log_certify)
-    certified = proven & ~suspect & ~harm
+    decisions = decide(rules, evidence, stable_silent)
     seconds, hopeless = _forecast(rules, state)
-    kinds = _kinds(state, freshness, rules, harm, limit_broken & stable_broken & ~harm, certified)
-    requests_and_errors = (
-        (state[:, slots.STABLE_REQUESTS], state[:, slots.STABLE_ERRORS]),
-        (state[:, slots.CANDIDATE_REQUESTS], state[:, slots.CANDIDATE_ERRORS]),
-    )
     stable_interval, candidate_interval = (
-        confidence_interval(requests, errors, bar) for requests, errors in requests_and_errors
+        confidence_interval(state[:, requests], state[:, errors], rules.log_roll_back)
+        for requests, errors in (
+            (slots.STABLE_REQUESTS, slots.STABLE_ERRORS),
+            (slots.CANDIDATE_REQUESTS, slots.CANDIDATE_ERRORS),
+        )
     )
     return Conclusions(
-        kinds=kinds,
+        kinds=_kinds(rules, state, freshness, decisions),
         evidence=evidence,
-        log_harm=np.where(alone, np.maximum(evidence.harm, evidence.limit), evidence.harm),
-        harm=harm,
-        limit_broken=limit_broken,
-        lost=lost,
-        certified=certified,
+        decisions=decisions,
         seconds=seconds,
         hopeless=hopeless,
         stable_interval=stable_interval,
@@ -107,14 +127,10 @@ def _lasting(so: Sequence[bool], seconds: Sequence[float], longer_than: float) -
 
 
 def _kinds(
-    state: Floats,
-    freshness: Sequence[Freshness],
-    rules: RuleBatch,
-    harm: Bools,
-    shared: Bools,
-    certified: Bools,
+    rules: RuleBatch, state: Floats, freshness: Sequence[Freshness], decisions: Decisions
 ) -> tuple[VerdictKind, ...]:
-    """Harm first: what was found stays found when figures stop coming."""
+    """Harm first: what was found stays found when figures stop coming. A certificate is not undone
+    by silence, but by figures that cannot be read."""
     candidates = [fresh.candidate for fresh in freshness]
     stables = [fresh.stable for fresh in freshness]
     candidate_unseen = state[:, slots.CANDIDATE_REQUESTS] == 0
@@ -130,8 +146,15 @@ def _kinds(
     )
     silent = event(candidates, Reading.NO_DATA, candidate_unseen)
     choice = np.select(
-        [harm, shared, unreachable, certified, silent, state[:, slots.ELAPSED] == 0],
-        [0, 1, 2, 3, 4, 5],
+        [
+            decisions.harm,
+            decisions.shared_incident,
+            unreachable,
+            decisions.certified,
+            silent,
+            state[:, slots.ELAPSED] == 0,
+        ],
+        list(range(6)),
         default=6,
     )
     return tuple(_ORDER[index] for index in choice)

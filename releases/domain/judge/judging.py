@@ -39,20 +39,20 @@ def judge(rules: RuleBatch, state: Floats, freshness: Sequence[Freshness]) -> li
 
 def _table(state: Floats, concluded: Conclusions) -> list[list[float]]:
     """Columns in the order of `_Case`'s figures, as plain Python numbers."""
-    evidence = concluded.evidence
+    evidence, decisions = concluded.evidence, concluded.decisions
     columns = [
         *(state[:, slots.STABLE_REQUESTS : slots.CANDIDATE_ERRORS + 1].T),
         state[:, slots.ELAPSED],
         *concluded.stable_interval,
         *concluded.candidate_interval,
-        concluded.log_harm,
+        decisions.log_harm,
         evidence.parts[:, 0],
         evidence.limit,
         evidence.certificate,
-        concluded.harm,
-        concluded.limit_broken,
-        concluded.lost,
-        concluded.certified,
+        decisions.harm,
+        decisions.limit_broken,
+        decisions.lost,
+        decisions.certified,
         concluded.seconds,
         concluded.hopeless,
     ]

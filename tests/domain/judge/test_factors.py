@@ -1,0 +1,104 @@
+"""Every factor keeps its expectation: by exact enumeration, not by chance."""
+
+import numpy as np
+import pytest
+from scipy.special import gammaln
+from scipy.stats import binom
+
+from releases.domain.judge.factors import (
+    EXACT_SUPPORT,
+    log_certificate_factor,
+    log_limit_factor,
+    log_relative_closed,
+    log_relative_exact,
+    log_relative_factor,
+)
+
+
+def margins(largest):
+    """All (n_s, n_c, E) with n_s + n_c <= largest that say something."""
+    return [
+        (n_s, n_c, errors)
+        for n_s in range(1, largest)
+        for n_c in range(1, largest - n_s + 1)
+        for errors in range(1, n_s + n_c)
+    ]
+
+
+def enumerated(largest, odds_ratio):
+    """Rows of every outcome with its probability, and the index of its margins."""
+    rows, chances, group = [], [], []
+    for index, (n_s, n_c, errors) in enumerate(margins(largest)):
+        k = np.arange(max(0, errors - n_s), min(errors, n_c) + 1)
+        log_h = (
+            -gammaln(k + 1) - gammaln(n_c - k + 1)
+            - gammaln(errors - k + 1) - gammaln(n_s - errors + k + 1)
+        )  # fmt: skip
+        chance = np.exp(log_h - log_h.max()) * odds_ratio ** (k - k[0])
+        chances.extend(chance / chance.sum())
+        rows.extend((n_s, n_c, errors, x) for x in k)
+        group.extend([index] * len(k))
+    return np.array(rows, float), np.array(chances), np.array(group)
+
+
+def expectations(form, margin, odds_ratio, largest=12):
+    rows, chances, group = enumerated(largest, odds_ratio)
+    factor = np.exp(form(*rows.T, np.full(len(rows), margin)))
+    return np.stack([np.bincount(group, chances * column) for column in factor.T])
+
+
+@pytest.mark.parametrize("margin", [1.0, 1.25, 3.0])
+def test_exact_factor_at_the_margin_has_expectation_one(margin):
+    assert np.allclose(expectations(log_relative_exact, margin, margin), 1, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("form", [log_relative_exact, log_relative_closed])
+@pytest.mark.parametrize("margin", [1.0, 1.25, 3.0])
+@pytest.mark.parametrize("share_of_margin", [1.0, 0.8, 0.2])
+def test_relative_factor_under_the_null_has_expectation_at_most_one(form, margin, share_of_margin):
+    assert expectations(form, margin, margin * share_of_margin).max() <= 1 + 1e-12
+
+
+def test_relative_factor_against_a_worse_candidate_grows():
+    assert expectations(log_relative_exact, 1.0, 3.0)[2].min() > 1
+
+
+def test_closed_factor_is_below_the_exact_one_everywhere():
+    rows, _, _ = enumerated(12, 1.0)
+    for margin in (1.0, 1.25, 3.0):
+        margin_column = np.full(len(rows), margin)
+        gap = log_relative_exact(*rows.T, margin_column) - log_relative_closed(*rows.T, margin_column)
+        assert gap.min() >= -1e-12
+
+
+@pytest.mark.parametrize(
+    ("stable", "candidate"),
+    [((0, 0), (5, 5)), ((45, 3), (0, 0)), ((45, 0), (5, 0)), ((4, 4), (3, 3)), ((0, 0), (0, 0))],
+)
+def test_relative_factor_of_a_sample_that_says_nothing_is_one(stable, candidate):
+    columns = [np.array([float(x)]) for x in (*stable, *candidate)]
+    assert not log_relative_factor(*columns, np.ones(1)).any()
+
+
+def test_relative_factor_with_many_errors_is_the_closed_form():
+    few, many = EXACT_SUPPORT - 1.0, 4.0 * EXACT_SUPPORT
+    n_s, e_s = np.array([1000.0, 1000.0]), np.array([0.0, many])
+    n_c, e_c = np.array([100.0, 1000.0]), np.array([few, many])
+    factor = log_relative_factor(n_s, e_s, n_c, e_c, np.ones(2))
+    arguments = n_s, n_c, e_s + e_c, e_c, np.ones(2)
+    assert np.array_equal(factor[1], log_relative_closed(*arguments)[1])
+    assert np.allclose(factor[0], log_relative_exact(*arguments)[0])
+    assert (factor[0] > log_relative_closed(*arguments)[0]).all()
+
+
+@pytest.mark.parametrize("limit", [0.001, 0.01, 0.2])
+@pytest.mark.parametrize("requests", range(1, 13))
+def test_binomial_factors_under_their_nulls_have_expectation_at_most_one(limit, requests):
+    errors = np.arange(requests + 1.0)
+    table = errors * 0 + requests, errors, errors * 0 + limit
+    for p in (limit, 0.3 * limit, 0.0):
+        chance = binom.pmf(errors, requests, p)
+        assert (chance @ np.exp(log_limit_factor(*table))).max() <= 1 + 1e-12
+    for p in (limit, 2 * limit, 1.0):
+        chance = binom.pmf(errors, requests, p)
+        assert (chance @ np.exp(log_certificate_factor(*table))).max() <= 1 + 1e-12
