@@ -1,0 +1,189 @@
+"""Looks at a model in a process of its own, inside the models environment, with hard limits.
+
+The process gets a session of its own, an environment without any of the portal's secrets, no input,
+and a scratch directory that is deleted afterwards; its whole group is killed when it is done or over
+a limit. Knows the command it runs and its report, and nothing of MLflow.
+"""
+
+import json
+import math
+import os
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from releases.ports import ModelReport
+
+POLL_SECONDS = 0.1
+LARGEST_REPORT = 20_000_000
+KEPT_VARIABLES = ("PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH")
+PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+_STAGES = {
+    "starting": "the process that loads the model did not start",
+    "loading": "the model did not load",
+    "predicting": "the model did not answer its input example",
+}
+_KINDS: Mapping[str, type] = {
+    "stage": str,
+    "failure": str,
+    "out_of_memory": bool,
+    "peak_memory_mb": float,
+    "example": dict,
+    "outputs": list,
+    "flavors": list,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SubprocessProbeConfig:
+    """`python` is the interpreter of the models environment, `root` the folder with `serving`."""
+
+    python: Path
+    root: Path
+
+
+@dataclass(slots=True)
+class _Run:
+    """What was seen of a running process."""
+
+    started: float
+    overrun: str | None = None
+    peak_bytes: int = 0
+    code: int = 0
+    report: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self.started
+
+
+class SubprocessProbe:
+    """A `ModelProbe` that starts one process per model."""
+
+    def __init__(self, config: SubprocessProbeConfig) -> None:
+        self._config = config
+
+    def inspect(self, artifact: Path, seconds: float, memory_mb: int) -> ModelReport:
+        """Load and predict once; never raises for what the model does."""
+        with tempfile.TemporaryDirectory(prefix="inspect-", ignore_cleanup_errors=True) as scratch_name:
+            scratch = Path(scratch_name)
+            report_path = scratch / "report.json"
+            command = [
+                *(str(self._config.python), "-m", "serving.inspect_model"),
+                *(str(artifact.resolve()), str(report_path)),
+                *("--memory-mb", str(memory_mb)),
+                *("--cpu-seconds", str(math.ceil(seconds * (os.cpu_count() or 1)) + 5)),
+            ]
+            run = self._run(command, scratch, seconds, memory_mb)
+            run.report = _read_report(report_path)
+            failure = _failure(run, seconds, memory_mb, scratch / "output")
+            took = run.seconds
+        return ModelReport(
+            failure=failure,
+            seconds=round(took, 3),
+            peak_memory_mb=round(max(run.peak_bytes / 2**20, run.report.get("peak_memory_mb", 0.0)), 1),
+            example=run.report.get("example"),
+            outputs=tuple(run.report.get("outputs", ())),
+            flavors=tuple(run.report.get("flavors", ())),
+        )
+
+    def _run(self, command: list[str], scratch: Path, seconds: float, memory_mb: int) -> _Run:
+        """Start the process and watch it until it ends by itself or has to be ended."""
+        run = _Run(time.monotonic())
+        with (scratch / "output").open("wb") as output:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                cwd=scratch,
+                env=self._environment(scratch),
+                start_new_session=True,
+            )
+        try:
+            while not _has_ended(process.pid):
+                run.peak_bytes = max(run.peak_bytes, _resident_bytes(process.pid))
+                if run.peak_bytes > memory_mb * 2**20:
+                    run.overrun = "memory"
+                    break
+                if run.seconds > seconds:
+                    run.overrun = "time"
+                    break
+                time.sleep(POLL_SECONDS)
+        finally:
+            # Not reaped yet, so the group's number cannot have gone to someone else.
+            os.killpg(process.pid, signal.SIGKILL)
+            run.code = process.wait()
+        return run
+
+    def _environment(self, scratch: Path) -> dict[str, str]:
+        kept = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
+        return kept | {
+            "HOME": str(scratch),
+            "TMPDIR": str(scratch),
+            "PYTHONPATH": str(self._config.root),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "MLFLOW_TRACKING_URI": "http://127.0.0.1:9",  # nobody answers there
+            "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+            "MLSERVER_MODEL_NAME": "inspected",
+        }
+
+
+def _failure(run: _Run, seconds: float, memory_mb: int, output: Path) -> str | None:
+    """Why the model is not fit, in a sentence; None when it is."""
+    if run.overrun == "memory" or run.report.get("out_of_memory"):
+        return f"the model needed more than {memory_mb} MB"
+    stage = run.report.get("stage", "starting")
+    if run.overrun == "time":
+        return f"{_STAGES.get(stage, _STAGES['starting'])} within {seconds:g} s"
+    if failure := run.report.get("failure"):
+        return str(failure)[:1000]
+    if stage == "done":
+        return None
+    if run.code < 0:
+        name = signal.Signals(-run.code).name
+        return f"the model crashed its process while {stage} ({name})"
+    return f"the process ended with code {run.code} while {stage}: {_last_line(output)}"
+
+
+def _read_report(path: Path) -> Mapping[str, Any]:
+    """What the process wrote, as far as it is of the right kind; it may be hostile."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        with open(descriptor, "rb") as file:
+            report = json.loads(file.read(LARGEST_REPORT))
+    except (OSError, ValueError):
+        return {}
+    if not isinstance(report, dict):
+        return {}
+    return {key: report[key] for key, kind in _KINDS.items() if isinstance(report.get(key), kind)}
+
+
+def _last_line(output: Path) -> str:
+    with output.open("rb") as file:
+        file.seek(max(0, output.stat().st_size - 4096))
+        lines = file.read().decode(errors="replace").strip().splitlines()
+    return lines[-1][:500] if lines else "it said nothing"
+
+
+def _has_ended(pid: int) -> bool:
+    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+
+def _resident_bytes(session: int) -> int:
+    """Memory of all processes of a session, from /proc; 0 where there is none."""
+    total = 0
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            fields = (entry / "stat").read_text().rpartition(")")[2].split()
+            if int(fields[3]) == session:  # field 6 of proc(5); the count starts after the name
+                total += int((entry / "statm").read_text().split()[1]) * PAGE_BYTES
+        except (OSError, ValueError, IndexError):
+            continue  # it ended meanwhile
+    return total

@@ -1,0 +1,1 @@
+"""What runs beside a model, in the models environment. Imports nothing of the portal."""
