@@ -1,4 +1,4 @@
-"""The command line of the embedded stack: `python -m mlops_portal.stack run|stop|status|logs`."""
+"""The command line of the embedded stack: `python -m mlops_portal.stack run|stop|status|logs|prepare`."""
 
 import argparse
 import os
@@ -13,6 +13,7 @@ from rich.table import Table
 
 from mlops_portal.stack.errors import StackError
 from mlops_portal.stack.layout import PROJECT
+from mlops_portal.stack.outside import prepare
 from mlops_portal.stack.progress import Terminal
 from mlops_portal.stack.stack import Stack, starter_of
 
@@ -112,6 +113,12 @@ def logs(stack: Stack, program: str) -> int:
     os.execvp("tail", ["tail", "-n", "100", "-F", str(path)])  # noqa: S606, S607
 
 
+def make_ready(stack: Stack) -> int:
+    """Prepare a deployment whose engines run elsewhere."""
+    sys.stdout.write(f"{prepare(stack)}\n")
+    return 0
+
+
 def main(arguments: list[str]) -> int:
     """Parse and carry out; the exit code."""
     parser = argparse.ArgumentParser(prog="python -m mlops_portal.stack", description=__doc__)
@@ -120,12 +127,13 @@ def main(arguments: list[str]) -> int:
     verbs.add_parser("stop", help="stop a running stack")
     verbs.add_parser("status", help="show the programs")
     verbs.add_parser("logs", help="follow a log").add_argument("program")
+    verbs.add_parser("prepare", help="make ready what runs elsewhere, for example in containers")
     options = parser.parse_args(arguments)
     stack = Stack(state_folder())
     try:
         if options.verb == "logs":
             return logs(stack, options.program)
-        return {"run": run, "stop": stop, "status": status}[options.verb](stack)
+        return {"run": run, "stop": stop, "status": status, "prepare": make_ready}[options.verb](stack)
     except StackError as error:
         sys.stderr.write(f"{error}\n")
         return 1
