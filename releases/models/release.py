@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from ulid import ULID
 
@@ -34,7 +35,12 @@ def _seconds(value: datetime | None) -> float | None:
 
 
 class Release(models.Model):
-    """One rollout of one version to one endpoint; `row_version` rises with every change of state."""
+    """One rollout of one version to one endpoint.
+
+    `row_version` rises with every change of state and every act of a person, not with a sample.
+    """
+
+    _plan: RolloutPlan | None = None
 
     id = models.CharField(primary_key=True, max_length=26, default=new_release_id, editable=False)
     tenant = models.ForeignKey(Tenant, models.PROTECT, related_name="releases")
@@ -78,9 +84,12 @@ class Release(models.Model):
     counters = models.JSONField(default=dict)  # last totals per arm
     verdict = models.JSONField(default=dict)
     sampled_at = models.DateTimeField(null=True)
+    latency_bounds = ArrayField(models.FloatField(), default=list)  # ms, of the samples' histograms
+    announced_at = models.DateTimeField(null=True)  # the registry's alias and tags were set
 
     next_wake_at = models.DateTimeField(null=True)
     lease_until = models.DateTimeField(null=True)
+    refusal = models.TextField(blank=True)  # the serving target said: never
     failures = models.PositiveIntegerField(default=0)
     last_error = models.TextField(blank=True)
 
@@ -109,8 +118,10 @@ class Release(models.Model):
         return f"{self.version} to {self.endpoint.environment.name} ({self.phase})"
 
     def rollout_plan(self) -> RolloutPlan:
-        """The frozen plan as a value."""
-        return RolloutPlan.from_json(self.plan)
+        """The frozen plan as a value; it never changes, so it is read once."""
+        if self._plan is None:
+            self._plan = RolloutPlan.from_json(self.plan)
+        return self._plan
 
     def state(self) -> ReleaseState:
         """Where the release stands, as the state machine reads it."""

@@ -1,0 +1,206 @@
+"""File a release: everything that can be said before validation is said here."""
+
+import hashlib
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+import rfc8785
+from django.db import IntegrityError, transaction
+
+from releases.domain.errors import Conflict, Invalid, NotFound
+from releases.domain.release import ACTIVE, start
+from releases.models import Endpoint, Environment, Hold, IdempotencyKey, ModelVersion, Release
+from releases.services import find, history
+from tenants import audit
+from tenants.access import Actor
+from tenants.roles import Capability
+
+LONGEST_TEXT = 4_000
+
+
+def file_release(
+    actor: Actor,
+    *,
+    model: str,
+    version: str,
+    environment: str,
+    plan: object = None,
+    note: str = "",
+    callback_url: str = "",
+    idempotency_key: str | None = None,
+    at: datetime,
+) -> tuple[Release, bool]:
+    """File a release; returns it and whether it is new.
+
+    The same idempotency key with the same content answers with the release of the first time. Raises
+    `Invalid`, `NotFound` (named in `fields`), or `Conflict` when another release is active there.
+    """
+    actor.require(Capability.REQUEST)
+    content = {
+        "model": model,
+        "version": version,
+        "environment": environment,
+        "plan": plan,
+        "note": note,
+        "callback_url": callback_url,
+    }
+    body_hash = _fingerprint(content)
+    if idempotency_key is not None:
+        known = _known(actor, idempotency_key, body_hash)
+        if known is not None:
+            return known, False
+    _check_texts(note, callback_url)
+    chosen, place = _resolve(actor, model, version, environment)
+    rollout = place.plan(plan)
+    try:
+        with transaction.atomic():
+            endpoint = _endpoint(chosen, place)
+            _check_endpoint(endpoint, chosen, place)
+            release = Release(
+                tenant=actor.tenant,
+                endpoint=endpoint,
+                version=chosen,
+                stable=endpoint.stable,
+                plan=rollout.to_json(),
+                plan_digest=rollout.digest,
+                approvals_required=place.approvals_required,
+                note=note,
+                callback_url=callback_url,
+                requested_by=actor.name,
+                requested_by_identity=actor.identity,
+                requested_at=at,
+                next_wake_at=at,
+                reason="filed; validation comes next",
+            )
+            release.set_state(start(at.timestamp()))
+            release.save(force_insert=True)
+            record_filing(actor, release, at)
+            if idempotency_key is not None:
+                IdempotencyKey.objects.create(
+                    tenant=actor.tenant,
+                    actor=actor.identity,
+                    key=idempotency_key,
+                    body_hash=body_hash,
+                    release=release,
+                    created_at=at,
+                )
+    except IntegrityError as error:
+        # Another request was first: with the same key, or with a release of its own.
+        if idempotency_key is not None and (known := _known(actor, idempotency_key, body_hash)):
+            return known, False
+        raise _occupied(place, chosen) from error
+    return release, True
+
+
+def record_filing(actor: Actor, release: Release, at: datetime) -> None:
+    """The first line of the history, and the audit."""
+    history.append(release, from_phase="", reason=f"filed by {actor.name}", actor=actor.name, at=at)
+    audit.record(
+        actor.tenant,
+        at=at,
+        actor=actor.name,
+        action="release.filed",
+        subject=release.pk,
+        detail={"version": str(release.version), "environment": release.endpoint.environment.name},
+        request_id=actor.request_id,
+    )
+
+
+def _fingerprint(content: Mapping[str, Any]) -> str:
+    try:
+        return hashlib.sha256(rfc8785.dumps(dict(content))).hexdigest()
+    except (rfc8785.CanonicalizationError, UnicodeError, RecursionError) as error:
+        raise Invalid("The request holds text or numbers that JSON cannot carry.") from error
+
+
+def _known(actor: Actor, key: str, body_hash: str) -> Release | None:
+    if not key or len(key) > 255 or not key.isprintable():
+        message = "has to be 1 to 255 printable characters"
+        raise Invalid(f"Idempotency-Key {message}", code="bad_idempotency_key")
+    row = (
+        IdempotencyKey.objects.select_related("release")
+        .filter(tenant=actor.tenant, actor=actor.identity, key=key)
+        .first()
+    )
+    if row is None:
+        return None
+    if row.body_hash != body_hash:
+        raise Invalid(
+            "This Idempotency-Key was used with another content.", code="idempotency_key_reused"
+        )
+    return find.release(actor, row.release_id)
+
+
+def _check_texts(note: str, callback_url: str) -> None:
+    if len(note) > LONGEST_TEXT:
+        raise Invalid("The note is too long.", fields={"note": [f"at most {LONGEST_TEXT} characters"]})
+    if not callback_url:
+        return
+    try:
+        parts = urlsplit(callback_url)
+        fits = parts.scheme in ("http", "https") and bool(parts.hostname) and len(callback_url) <= 500
+    except ValueError:
+        fits = False
+    if not fits:
+        message = "has to be an http or https address of at most 500 characters"
+        raise Invalid(f"callback_url {message}", fields={"callback_url": [message]})
+
+
+def _resolve(actor: Actor, model: str, version: str, environment: str) -> tuple[ModelVersion, Environment]:
+    """Look all three up and say everything that is unknown at once."""
+    fields: dict[str, list[str]] = {}
+    chosen: ModelVersion | None = None
+    place: Environment | None = None
+    try:
+        chosen = find.version(actor, of := find.model(actor, model), version)
+        chosen.model = of
+    except NotFound as error:
+        text = str(error)
+        fields["version" if "version" in text else "model"] = [text]
+    try:
+        place = find.environment(actor, environment)
+    except NotFound as error:
+        fields["environment"] = [str(error)]
+    if chosen is None or place is None:
+        raise Invalid(" ".join(text for texts in fields.values() for text in texts), fields=fields)
+    return chosen, place
+
+
+def _endpoint(version: ModelVersion, place: Environment) -> Endpoint:
+    endpoint, _ = Endpoint.objects.get_or_create(
+        environment=place, model=version.model, defaults={"tenant": place.tenant}
+    )
+    return (
+        Endpoint.objects.select_for_update(of=("self",))
+        .select_related("tenant", "environment", "model", "stable")
+        .get(pk=endpoint.pk)
+    )
+
+
+def _check_endpoint(endpoint: Endpoint, version: ModelVersion, place: Environment) -> None:
+    if Release.objects.filter(endpoint=endpoint, phase__in=ACTIVE).exists():
+        raise _occupied(place, version)
+    if endpoint.stable_id == version.pk:
+        message = f"{version} is stable in {place.name} already"
+        raise Conflict(message, code="already_stable")
+    hold = Hold.objects.filter(endpoint=endpoint, version=version, lifted_at__isnull=True).first()
+    if hold is not None:
+        message = f"{version} is on hold in {place.name}: {hold.reason}. Lift the hold first."
+        raise Conflict(message, code="on_hold", state={"hold": hold.reason, "placed_by": hold.placed_by})
+
+
+def _occupied(place: Environment, version: ModelVersion) -> Conflict:
+    active = (
+        Release.objects.select_related("version__model")
+        .filter(endpoint__environment=place, endpoint__model=version.model, phase__in=ACTIVE)
+        .first()
+    )
+    if active is None:
+        return Conflict("Another request was faster; try again.", code="try_again")
+    return Conflict(
+        f"{active.version} is being released to {place.name} ({active.phase}); wait for its end or abort it.",
+        code="release_active",
+        state={"release": active.pk, "phase": active.phase, "version": active.version.version},
+    )

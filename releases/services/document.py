@@ -1,0 +1,135 @@
+"""A release and its record as plain JSON values: the one shape that API, callbacks and evidence share.
+
+Reads rows and writes nothing. Knows the names of routes, for links, and nothing else of HTTP.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from django.conf import settings
+from django.urls import reverse
+
+from releases.domain.release import Gate
+from releases.domain.verdict import NO_VERDICT, finite
+from releases.models import Approval, ModelVersion, Release, Sample, Transition, ValidationCheck
+from releases.services import approvals
+
+RELATED = ("tenant", "endpoint__environment", "version__model", "stable")
+"""What to select with releases that are to be described, so that none costs a query of its own."""
+
+
+def moment(value: datetime | None) -> str | None:
+    """RFC 3339 in UTC, as in "2026-01-31T08:30:00Z"."""
+    return None if value is None else value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def of_releases(releases: Sequence[Release]) -> list[dict[str, Any]]:
+    """Describe releases that were read with `RELATED`; one query for all their approvals."""
+    gates = approvals.gates(releases)
+    return [_release(release, gates[release.pk]) for release in releases]
+
+
+def of_release(release: Release) -> dict[str, Any]:
+    """Describe one release."""
+    return of_releases([release])[0]
+
+
+def _release(release: Release, gate: Gate) -> dict[str, Any]:
+    place = [release.tenant.slug, release.pk]
+    expires = None if gate.expires_at is None else datetime.fromtimestamp(gate.expires_at, UTC)
+    return {
+        "id": release.pk,
+        "url": settings.PORTAL_URL + reverse("api:release", args=place),
+        "model": release.version.model.name,
+        "version": release.version.version,
+        "environment": release.endpoint.environment.name,
+        "requested_by": release.requested_by,
+        "requested_at": moment(release.requested_at),
+        "phase": release.phase,
+        "reason": release.reason,
+        "row_version": release.row_version,
+        "stable": version_of(release.stable),
+        "candidate": release.version.version,
+        "split": {"stable": 100 - release.split_candidate, "candidate": release.split_candidate},
+        "step": release.step,
+        "digest": release.digest or None,
+        "plan": release.rollout_plan().to_json(),
+        "approvals": {"required": gate.required, "given": gate.given, "expires_at": moment(expires)},
+        "verdict": (release.last_verdict() or NO_VERDICT).to_json(),
+        "started_at": moment(release.started_at),
+        "finished_at": moment(release.finished_at),
+        "_links": {
+            "page": settings.PORTAL_URL + reverse("web:release", args=place),
+            "evidence": settings.PORTAL_URL + reverse("api:evidence", args=place),
+        },
+    }
+
+
+def version_of(version: ModelVersion | None) -> str | None:
+    """The semantic version as text; None where there is none."""
+    return None if version is None else version.version
+
+
+def of_check(check: ValidationCheck) -> dict[str, Any]:
+    """One check of the validation or the smoke test."""
+    return {
+        "stage": check.stage,
+        "name": check.name,
+        "outcome": check.outcome,
+        "reason": check.reason,
+        "detail": check.detail,
+        "seconds": check.seconds,
+        "at": moment(check.at),
+    }
+
+
+def of_approval(approval: Approval, release: Release) -> dict[str, Any]:
+    """One decision; `counts` tells whether it was given for the plan and digest of today."""
+    return {
+        "gate": approval.gate,
+        "decision": "approved" if approval.approved else "rejected",
+        "by": approval.by_name,
+        "comment": approval.comment,
+        "plan_digest": approval.plan_digest,
+        "digest": approval.digest or None,
+        "counts": approvals.counts(approval, release),
+        "at": moment(approval.at),
+    }
+
+
+def of_sample(sample: Sample) -> dict[str, Any]:
+    """One reading of one arm; the evidence is on the candidate's."""
+    harm, certificate = sample.harm_evidence, sample.certificate_evidence
+    evidence = {
+        "harm": None if harm is None else finite(harm),
+        "certificate": None if certificate is None else finite(certificate),
+    }
+    return {
+        "at": moment(sample.at),
+        "arm": sample.arm,
+        "seconds": sample.seconds,
+        "requests": sample.requests,
+        "errors": sample.errors,
+        "client_errors": sample.client_errors,
+        "latency_counts": sample.latency_counts,
+        "missing": sample.missing or None,
+        "split_candidate": sample.split_candidate,
+        "evidence": evidence if sample.arm == "candidate" else None,
+    }
+
+
+def of_transition(transition: Transition) -> dict[str, Any]:
+    """One line of the history with its place in the chain."""
+    return {
+        "sequence": transition.sequence,
+        "at": moment(transition.at),
+        "from_phase": transition.from_phase or None,
+        "to_phase": transition.to_phase,
+        "step": transition.step,
+        "split_candidate": transition.split_candidate,
+        "reason": transition.reason,
+        "actor": transition.actor,
+        "previous_hash": transition.previous_hash,
+        "hash": transition.hash,
+    }

@@ -1,0 +1,124 @@
+"""One pass over all releases that are due: claim, observe, fold, decide, persist, converge.
+
+Level-triggered: each pass asks the database what is due and the world how it is. Whatever is lost on the
+way - a message, a worker, a pass between persisting and converging - is made good by the next one.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import groupby
+
+from django.db import transaction
+from django.db.models import Q
+
+from releases.domain.release import JUDGED, Phase, decide
+from releases.models import Release
+from releases.ports import Ports
+from releases.services import persist, sampling
+from releases.services.converge import Errands, converge
+from releases.services.observe import observe
+from releases.services.persist import Outcome
+from releases.services.world import look
+
+logger = logging.getLogger(__name__)
+
+LEASE = timedelta(seconds=15)
+# A tick of beat comes a few milliseconds early or late: what is due within this is due now.
+TOLERANCE = timedelta(seconds=0.25)
+LARGEST_PASS = 2_000
+LONGEST_BACK_OFF = 60.0
+
+Clock = Callable[[], datetime]
+
+
+def reconcile(ports_of: Callable[[str], Ports], errands: Errands, clock: Clock) -> int:
+    """Run one pass; returns how many releases want another look at once."""
+    at = clock()
+    claimed = claim(at)
+    hurry = 0
+    for target, group in groupby(claimed, key=lambda release: release.endpoint.environment.target):
+        releases = list(group)
+        try:
+            hurry += _pass(releases, ports_of(target), errands, at)
+        except Exception as error:
+            # Not one release's fault (those are caught below), so all of them try again later.
+            logger.exception("the pass over %d releases on %s failed", len(releases), target)
+            for release in releases:
+                push_forward(release, error, at)
+    return hurry
+
+
+def claim(at: datetime) -> list[Release]:
+    """Take a lease on what is due; two workers never get the same row."""
+    lease = at + LEASE
+    with transaction.atomic():
+        due = Release.objects.select_for_update(skip_locked=True).filter(
+            Q(lease_until__isnull=True) | Q(lease_until__lt=at), next_wake_at__lte=at + TOLERANCE
+        )
+        ids = list(due.order_by("next_wake_at").values_list("pk", flat=True)[:LARGEST_PASS])
+        Release.objects.filter(pk__in=ids).update(lease_until=lease)
+    return list(
+        Release.objects.filter(pk__in=ids, lease_until=lease)
+        .select_related(
+            "endpoint__tenant",
+            "endpoint__environment",
+            "endpoint__model",
+            "version__model",
+            "stable__model",
+        )
+        .order_by("endpoint__environment__target", "pk")
+    )
+
+
+def _pass(releases: list[Release], ports: Ports, errands: Errands, at: datetime) -> int:
+    seconds = at.timestamp()
+    world = look(releases, ports)
+    taken = sampling.take([r for r in releases if Phase(r.phase) in JUDGED], world, seconds)
+    verdicts = {key: value.verdict for key, value in taken.items()}
+    seen = observe(releases, world, verdicts, seconds)
+    outcomes: list[Outcome] = []
+    for release in releases:
+        try:
+            decision = decide(release.rollout_plan(), release.state(), seen[release.pk])
+        except Exception as error:
+            logger.exception("release %s cannot be decided", release.pk)
+            push_forward(release, error, at)
+            continue
+        outcomes.append(Outcome(release, decision, taken.get(release.pk)))
+    stored = _persist(outcomes, at)
+    converge([outcome.release for outcome in stored], world, ports, errands)
+    return sum(1 for outcome in stored if outcome.decision.wake_in == 0)
+
+
+def _persist(outcomes: Sequence[Outcome], at: datetime) -> list[Outcome]:
+    """Quiet rows in one statement; each event in a transaction of its own with all that follows."""
+    quiet = [outcome for outcome in outcomes if not outcome.decision.is_event]
+    stored = list(persist.quietly(quiet, at))
+    for outcome in outcomes:
+        if not outcome.decision.is_event:
+            continue
+        try:
+            if persist.event(outcome, at):
+                stored.append(outcome)
+        except Exception as error:
+            logger.exception("release %s: %s failed", outcome.release.pk, outcome.decision.reason)
+            push_forward(outcome.release, error, at)
+    return stored
+
+
+def push_forward(release: Release, error: Exception, at: datetime) -> None:
+    """Record what went wrong and look again later; the lease is given back."""
+    failures = release.failures + 1
+    wait = min(LONGEST_BACK_OFF, 2.0**failures)
+    Release.objects.filter(pk=release.pk, lease_until=release.lease_until).update(
+        failures=failures,
+        last_error=f"{type(error).__name__}: {error}"[:2_000],
+        next_wake_at=at + timedelta(seconds=wait),
+        lease_until=None,
+    )
+
+
+def now() -> datetime:
+    """The clock of the entry points."""
+    return datetime.now(UTC)

@@ -1,0 +1,219 @@
+"""From cumulative counters to samples, evidence and a verdict, for many releases at once.
+
+Evidence and the totals it was folded from are returned together and stored in one transaction, so that
+a reading is folded exactly once. Decides nothing.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from releases.domain import judge
+from releases.domain.judge import ArmFreshness, Freshness, Increments, JudgeRules, Reading, Totals
+from releases.domain.release import Phase
+from releases.domain.verdict import Verdict
+from releases.models import Release, Sample
+from releases.ports import Counters, Missing
+from releases.services.world import World, candidate_ref, stable_ref
+
+logger = logging.getLogger(__name__)
+
+# Two passes may follow each other at once; a sample of a few milliseconds says nothing.
+SHORTEST_SAMPLE = 0.4
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What one look at the counters of a release gave; to be stored as a whole."""
+
+    rows: list[Sample]
+    evidence: bytes
+    counters: dict[str, Any]
+    verdict: Verdict
+    at: datetime
+    bounds: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _ArmReading:
+    """One arm: its newest totals, the increments since the last ones, and how fresh that is."""
+
+    totals: Totals | None
+    increments: Increments | None
+    client_errors: int
+    freshness: ArmFreshness
+    since: float
+    missing: str
+
+
+def take(releases: Sequence[Release], world: World, at: float) -> dict[str, Taken]:
+    """Sample, fold and judge all releases whose last sample is old enough."""
+    due = [r for r in releases if r.sampled_at is None or at - r.sampled_at.timestamp() >= SHORTEST_SAMPLE]
+    arms = [(_read(r, "stable", world, at), _read(r, "candidate", world, at)) for r in due]
+    if not due:
+        return {}
+    try:
+        return _judge(due, arms, at)
+    except Exception:
+        # One release must not blind the others: find the one that is broken.
+        logger.exception("judging %d releases at once failed; judging one by one", len(due))
+    taken: dict[str, Taken] = {}
+    for release, pair in zip(due, arms, strict=True):
+        try:
+            taken |= _judge([release], [pair], at)
+        except Exception:
+            logger.exception("release %s cannot be judged", release.pk)
+    return taken
+
+
+def rules_of(release: Release) -> JudgeRules:
+    """The judge's rules out of the frozen plan and the present split."""
+    plan = release.rollout_plan()
+    compared = release.stable_id is not None and release.split_candidate < 100
+    return JudgeRules(
+        error_rate_max=plan.rules.error_rate_max,
+        compare_errors=plan.rules.compare_errors,
+        margin_errors=plan.rules.margin_errors,
+        alpha=plan.alpha,
+        beta=plan.beta,
+        warm_up_seconds=plan.rules.warm_up_seconds,
+        has_stable=compared,
+    )
+
+
+def _judge(
+    releases: Sequence[Release], arms: Sequence[tuple[_ArmReading, _ArmReading]], at: float
+) -> dict[str, Taken]:
+    rules = judge.RuleBatch.of([rules_of(release) for release in releases])
+    fresh = judge.initial_state(1)[0]
+    state = np.stack(
+        [judge.state_from_bytes(bytes(r.evidence)) if r.evidence else fresh for r in releases]
+    )
+    lengths = [_length(release, at) for release in releases]
+    samples = judge.SampleBatch.of(
+        [
+            judge.Sample(length, stable.increments, candidate.increments)
+            for length, (stable, candidate) in zip(lengths, arms, strict=True)
+        ]
+    )
+    state = judge.fold(rules, state, samples)
+    freshness = [
+        Freshness(
+            candidate.freshness,
+            stable.freshness if rule.has_stable else ArmFreshness(Reading.DATA),
+        )
+        for rule, (stable, candidate) in zip(rules.rules, arms, strict=True)
+    ]
+    verdicts = judge.judge(rules, state, freshness)
+    moment = datetime.fromtimestamp(at, UTC)
+    return {
+        release.pk: Taken(
+            rows=_rows(release, moment, length, stable, candidate, verdict),
+            evidence=judge.state_to_bytes(row),
+            counters={"stable": _stored(stable), "candidate": _stored(candidate)},
+            verdict=verdict,
+            at=moment,
+            bounds=candidate.totals.bounds_ms if candidate.totals else (),
+        )
+        for release, length, (stable, candidate), row, verdict in zip(
+            releases, lengths, arms, state, verdicts, strict=True
+        )
+    }
+
+
+def _length(release: Release, at: float) -> float:
+    return 0.0 if release.sampled_at is None else max(0.0, at - release.sampled_at.timestamp())
+
+
+def _read(release: Release, arm: str, world: World, at: float) -> _ArmReading:
+    stored = release.counters.get(arm) or {}
+    ref = stable_ref(release) if arm == "stable" else candidate_ref(release)
+    found = world.counters.get(ref) if ref else None
+    previous = _totals(stored.get("totals"))
+    current: Totals | None = None
+    step: Increments | None = None
+    client_errors = 0
+    if isinstance(found, Counters):
+        # Both arms are read in one call: the pass's own time keeps them and the sample in step.
+        current = replace(_as_totals(found), at=at)
+        step = judge.increment(previous, current)
+        if step is not None and previous is not None:
+            client_errors = max(0, current.client_errors - previous.client_errors)
+            client_errors = min(client_errors, step.requests)
+        reading = Reading.DATA if step is not None and step.requests else Reading.NO_DATA
+        missing = ""
+    elif found is Missing.UNREACHABLE:
+        reading, missing = Reading.UNREACHABLE, Missing.UNREACHABLE.value
+    else:
+        reading, missing = Reading.NO_DATA, Missing.NO_DATA.value
+    since = at
+    if stored.get("reading") == reading.value:
+        since = min(at, float(stored.get("since", at)))
+    freshness = ArmFreshness(reading, at - since)
+    return _ArmReading(current or previous, step, client_errors, freshness, since, missing)
+
+
+def _as_totals(found: Counters) -> Totals:
+    return Totals(
+        at=found.at,
+        ok=found.ok,
+        client_errors=found.client_errors,
+        errors=found.errors,
+        latency_ms=found.latency_ms,
+        bounds_ms=found.bounds_ms,
+    )
+
+
+def _totals(stored: Mapping[str, Any] | None) -> Totals | None:
+    if not stored:
+        return None
+    return Totals(
+        **{**stored, "latency_ms": tuple(stored["latency_ms"]), "bounds_ms": tuple(stored["bounds_ms"])}
+    )
+
+
+def _stored(reading: _ArmReading) -> dict[str, Any]:
+    return {
+        "totals": asdict(reading.totals) if reading.totals else None,
+        "reading": reading.freshness.reading.value,
+        "since": reading.since,
+    }
+
+
+def _rows(
+    release: Release,
+    at: datetime,
+    seconds: float,
+    stable: _ArmReading,
+    candidate: _ArmReading,
+    verdict: Verdict,
+) -> list[Sample]:
+    rows = []
+    for arm, reading in (("stable", stable), ("candidate", candidate)):
+        if arm == "stable" and release.stable_id is None:
+            continue
+        step = reading.increments
+        row = Sample(
+            tenant_id=release.tenant_id,
+            release_id=release.pk,
+            at=at,
+            arm=arm,
+            seconds=seconds,
+            requests=step.requests if step else 0,
+            errors=step.errors if step else 0,
+            client_errors=reading.client_errors,
+            latency_counts=list(step.latency_ms or ()) if step else [],
+            missing=reading.missing,
+            split_candidate=release.split_candidate,
+        )
+        if arm == "candidate":
+            row.harm_evidence = verdict.harm_evidence
+            row.certificate_evidence = verdict.certificate_evidence
+        rows.append(row)
+    return rows
+
+

@@ -1,0 +1,131 @@
+"""One look at the world for many releases: deployments, routes, counters; each port asked once.
+
+What cannot be reached is `None` or UNKNOWN, never a guess. Changes nothing.
+"""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from releases.domain.plan import TrafficSplit
+from releases.domain.release import DEPLOYED, JUDGED, Effect, Phase, Seen, TargetState
+from releases.domain.routing import Arm, Route, RouteSetting
+from releases.models import Release
+from releases.ports import AdapterError, Counters, Missing, Ports, TargetStatus
+from releases.services.deployments import deployment_ref
+
+logger = logging.getLogger(__name__)
+T = TypeVar("T")
+
+ROUTED = JUDGED | {Phase.SMOKE_TESTING, Phase.ROLLING_BACK}
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What was seen. `routes` is None when the gateway does not answer, `why_no_routes` says why."""
+
+    status: Mapping[str, TargetStatus] = field(default_factory=dict)
+    routes: Mapping[Route, RouteSetting | None] | None = None
+    why_no_routes: str = ""
+    counters: Mapping[str, Counters | Missing] = field(default_factory=dict)
+
+    def seen(self, ref: str | None) -> Seen:
+        """A deployment's health for the state machine."""
+        status = self.status.get(ref) if ref else None
+        return Seen() if status is None else Seen(status.state, status.detail)
+
+    def address(self, ref: str, route: Route) -> str | None:
+        """Where a deployment answers: from its target, or else from the route that names it."""
+        status = self.status.get(ref)
+        if status is not None and status.address is not None:
+            return status.address
+        setting = (self.routes or {}).get(route)
+        arms = (setting.stable, setting.candidate) if setting else ()
+        return next((arm.address for arm in arms if arm and arm.ref == ref), None)
+
+
+def look(releases: Sequence[Release], ports: Ports) -> World:
+    """Look at everything these releases depend on."""
+    refs: set[str] = set()
+    routes: set[Route] = set()
+    measured: set[str] = set()
+    for release in releases:
+        phase = Phase(release.phase)
+        own = [ref for ref in (candidate_ref(release), stable_ref(release)) if ref]
+        if phase in DEPLOYED or phase is Phase.ROLLING_BACK:
+            refs.update(own)
+        if phase in ROUTED:
+            routes.add(release.endpoint.route)
+        if phase in JUDGED:
+            measured.update(own)
+    status = dict(ports.target.status(refs)) if refs else {}
+    seen, why = (
+        _ask("gateway", lambda: ports.router.read(routes)) if routes else ({}, "")
+    )
+    counters = dict(ports.metrics.read(measured)) if measured else {}
+    return World(status=status, routes=seen, why_no_routes=why, counters=counters)
+
+
+def candidate_ref(release: Release) -> str:
+    """The deployment of the version that is being released; known once its digest is."""
+    return deployment_ref(release.endpoint, release.version, release.digest)
+
+
+def stable_ref(release: Release) -> str | None:
+    """The deployment of the stable version, if there is one."""
+    if release.stable is None:
+        return None
+    return deployment_ref(release.endpoint, release.stable, release.stable.digest)
+
+
+def wanted_setting(release: Release, world: World) -> RouteSetting | None:
+    """What the release's state wants of its route; None: no route at all (nothing is stable).
+
+    Raises `LookupError` with a sentence when the address of an arm is not known yet.
+    """
+    phase = Phase(release.phase)
+    route = release.endpoint.route
+    stable = _arm(stable_ref(release), route, world)
+    if phase is Phase.ROLLING_BACK:
+        return None if stable is None else RouteSetting(TrafficSplit(0), stable, None)
+    candidate = _arm(candidate_ref(release), route, world)
+    split = TrafficSplit(release.split_candidate, release.split_shadow)
+    return RouteSetting(split, stable, candidate)
+
+
+def effect(release: Release, world: World) -> tuple[Effect, str]:
+    """How the traffic in effect compares with what the release's state wants."""
+    if Phase(release.phase) not in ROUTED:
+        return Effect.UNKNOWN, ""
+    if world.routes is None:
+        return Effect.UNKNOWN, world.why_no_routes
+    found = world.routes.get(release.endpoint.route)
+    try:
+        wanted = wanted_setting(release, world)
+    except LookupError as error:
+        return Effect.UNKNOWN, str(error)
+    if found == wanted:
+        return Effect.IN_EFFECT, ""
+    if found is None:
+        return Effect.DIFFERENT, "the gateway has no such route"
+    if wanted is not None and found.split == wanted.split:
+        return Effect.DIFFERENT, "the gateway sends traffic to other deployments"
+    return Effect.DIFFERENT, f"the gateway splits {found.split}"
+
+
+def _arm(ref: str | None, route: Route, world: World) -> Arm | None:
+    if ref is None:
+        return None
+    address = world.address(ref, route)
+    if address is None:
+        raise LookupError(f"the address of {ref} is not known")
+    return Arm(ref, address)
+
+
+def _ask(name: str, call: Callable[[], T]) -> tuple[T | None, str]:
+    try:
+        return call(), ""
+    except AdapterError as error:
+        logger.warning("%s cannot be asked: %s", name, error)
+        return None, str(error)
