@@ -6,6 +6,9 @@ import django
 import pytest
 
 from tests import engines
+from tests.mlflow_server import mlflow_server, wines
+
+__all__ = ["mlflow_server", "wines"]  # fixtures for the whole suite
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -1,0 +1,84 @@
+"""A real MLflow server for a test run, and real models logged to it by the sample pipeline."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from django.conf import settings
+
+from mlops_portal.stack.ports import automatic
+
+START_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class TrainedWines:
+    """What `pipelines.wine` logged, by kind, and the file of inference requests it wrote."""
+
+    logged: Mapping[str, Mapping[str, Any]]
+    rows: Path
+
+
+@contextmanager
+def running_mlflow(folder: Path) -> Iterator[str]:
+    """The address of a server whose database and artifacts are in `folder`."""
+    port = automatic("127.0.0.1", None, set())
+    url = f"http://127.0.0.1:{port}"
+    command = [
+        *(str(Path(sys.executable).parent / "mlflow"), "server", "--workers", "1"),
+        *("--host", "127.0.0.1", "--port", str(port)),
+        *("--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}"),
+        *("--artifacts-destination", str(folder / "artifacts")),
+    ]
+    environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    with (folder / "mlflow.log").open("wb") as log:
+        server = subprocess.Popen(command, stdout=log, stderr=log, env=environment, start_new_session=True)
+    try:
+        deadline = time.monotonic() + START_SECONDS
+        while not _answers(url):
+            assert server.poll() is None, (folder / "mlflow.log").read_text()
+            assert time.monotonic() < deadline, "MLflow does not answer"
+            time.sleep(0.2)
+        yield url
+    finally:
+        os.killpg(server.pid, 9)
+        server.wait(10)
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/health", timeout=1).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+@pytest.fixture(scope="session")
+def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with running_mlflow(tmp_path_factory.mktemp("mlflow")) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def wines(mlflow_server: str, tmp_path_factory: pytest.TempPathFactory) -> TrainedWines:
+    """All kinds of the sample pipeline, trained once per test run."""
+    rows = tmp_path_factory.mktemp("wine") / "rows.jsonl"
+    ran = subprocess.run(
+        [settings.MODELS_PYTHON / "python", "-m", "pipelines.wine", "--all", "--rows", rows],
+        cwd=settings.BASE_DIR,
+        env=os.environ | {"MLFLOW_TRACKING_URI": mlflow_server},
+        capture_output=True,
+        text=True,
+        timeout=90,
+    )
+    assert ran.returncode == 0, ran.stderr
+    logged = [json.loads(line) for line in ran.stdout.splitlines()]
+    return TrainedWines({entry["kind"]: entry for entry in logged}, rows)
