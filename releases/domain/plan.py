@@ -191,7 +191,8 @@ def _problems(plan: RolloutPlan) -> Mapping[str, str]:
         found["plan.promotion"] = "has to be certified or no_harm"
     if plan.on_inconclusive not in ("wait", "rollback"):
         found["plan.on_inconclusive"] = "has to be wait or rollback"
-    if plan.promotion == "certified" and plan.steps and rules.error_rate_max is None:
+    has_canary = bool(plan.steps or plan.shadow_seconds)
+    if plan.promotion == "certified" and has_canary and rules.error_rate_max is None:
         found["plan.promotion"] = "certified needs a limit to be certified below: rules.error_rate_max"
     return found
 

@@ -167,9 +167,12 @@ class ReleaseState:
     unknown_since: float | None = None
 
     def held(self, at: float) -> float:
-        """Seconds that the split of this stage has been in effect, pauses left out."""
-        running = 0.0 if self.hold_since is None else max(0.0, at - self.hold_since)
-        return self.hold_elapsed + running
+        """Seconds that the split of this stage has been seen in effect: without pauses, without the
+        time since the world became unknown."""
+        if self.hold_since is None:
+            return self.hold_elapsed
+        until = at if self.unknown_since is None else self.unknown_since
+        return self.hold_elapsed + max(0.0, until - self.hold_since)
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,8 +197,7 @@ def decide(plan: RolloutPlan, state: ReleaseState, seen: Observation) -> Decisio
         return Decision(state, "", wake_in=None, intent_is_done=True)
     intent = seen.intent
     if intent is not None and not is_possible(intent.act, state.phase):
-        said = f"{intent.act} is not possible while {state.phase}; nothing was done"
-        return Decision(state, said, is_event=True, intent_is_done=True)
+        return _refuse(plan, state, seen, intent)
     if intent is not None and intent.act is Act.ABORT:
         return replace(_abort(state, seen, intent), intent_is_done=True)
     decision = _PHASES[state.phase](plan, state, seen)
@@ -205,6 +207,14 @@ def decide(plan: RolloutPlan, state: ReleaseState, seen: Observation) -> Decisio
         said = f"{intent.act} by {intent.by}: {intent.reason}; {decision.reason}"
         decision = replace(decision, reason=said, is_event=True)
     return replace(decision, intent_is_done=True)
+
+
+def _refuse(plan: RolloutPlan, state: ReleaseState, seen: Observation, intent: Intent) -> Decision:
+    """An act that came too late or too early must not delay what is due, a rollback least of all."""
+    decision = decide(plan, state, replace(seen, intent=None))
+    said = f"{intent.act} by {intent.by} is not possible while {state.phase}"
+    reason = f"{said}; {decision.reason}" if decision.reason else said
+    return replace(decision, reason=reason, is_event=True, intent_is_done=True)
 
 
 # ---- moving --------------------------------------------------------------------------------------
@@ -236,11 +246,12 @@ def _is_late(state: ReleaseState, seen: Observation, deadline: float) -> bool:
 # ---- before traffic ------------------------------------------------------------------------------
 def _validating(plan: RolloutPlan, state: ReleaseState, seen: Observation) -> Decision:
     if seen.validation.progress is Progress.FAILED:
-        return _move(state, Phase.REJECTED, seen.at, seen.validation.reason)
+        return _move(state, Phase.REJECTED, seen.at, seen.validation.reason or "validation failed")
     if seen.validation.progress is Progress.PASSED:
+        passed = seen.validation.reason or "validation passed"
         if seen.gate.required == 0:
-            return _move(state, Phase.DEPLOYING, seen.at, f"{seen.validation.reason}; no approval needed")
-        return _move(state, Phase.AWAITING_APPROVAL, seen.at, seen.validation.reason)
+            return _move(state, Phase.DEPLOYING, seen.at, f"{passed}; no approval needed")
+        return _move(state, Phase.AWAITING_APPROVAL, seen.at, passed)
     if _is_late(state, seen, plan.deadlines.validating):
         late = f"validation did not end within {plan.deadlines.validating} s"
         return _move(state, Phase.REJECTED, seen.at, late)
@@ -348,13 +359,28 @@ def _pause(state: ReleaseState, seen: Observation, reason: str) -> Decision:
     return _move(state, Phase.PAUSED, seen.at, reason, hold_since=None, hold_elapsed=state.held(seen.at))
 
 
-def _clock(state: ReleaseState, seen: Observation) -> ReleaseState:
-    """The hold runs from the moment the split is first seen in effect; it stands while it differs."""
-    if seen.effect is Effect.IN_EFFECT and state.hold_since is None:
-        return replace(state, hold_since=seen.at)
+def _clock(state: ReleaseState, seen: Observation, is_unknown: bool) -> ReleaseState:
+    """The hold runs from the moment the split is first seen in effect; it stands while the split
+    differs and while anything essential is unknown."""
     if seen.effect is Effect.DIFFERENT and state.hold_since is not None:
-        return replace(state, hold_since=None, hold_elapsed=state.held(seen.at))
+        state = replace(state, hold_since=None, hold_elapsed=state.held(seen.at))
+    if is_unknown:
+        return state if state.unknown_since is not None else replace(state, unknown_since=seen.at)
+    if state.unknown_since is not None:
+        since = None if state.hold_since is None else seen.at
+        state = replace(state, hold_since=since, hold_elapsed=state.held(seen.at), unknown_since=None)
+    if seen.effect is Effect.IN_EFFECT and state.hold_since is None:
+        state = replace(state, hold_since=seen.at)
     return state
+
+
+def _meddled(before: ReleaseState, state: ReleaseState, seen: Observation) -> Decision | None:
+    """A split that was in effect and is not any more was changed by someone else: the reconciler
+    repairs it, and that is worth a line in the history."""
+    if seen.effect is not Effect.DIFFERENT or before.hold_since is None:
+        return None
+    changed = f"the split was changed from outside ({seen.effect_detail}); repairing it"
+    return Decision(state, changed, is_event=True)
 
 
 def _unknown(seen: Observation) -> str | None:
@@ -379,24 +405,22 @@ def _canary(plan: RolloutPlan, state: ReleaseState, seen: Observation) -> Decisi
     if waived_now:
         state = replace(state, hold_waived=True)
     unknown = _unknown(seen)
+    clocked = _clock(state, seen, unknown is not None)
+    meddled = _meddled(state, clocked, seen)
+    if meddled is not None:
+        return meddled
     if unknown is not None:
-        return _hold_unknown(plan, state, seen, unknown)
-    was_in_effect = state.hold_since is not None
-    state = replace(_clock(state, seen), unknown_since=None)
+        return _hold_unknown(plan, clocked, seen, unknown)
     if seen.effect is Effect.DIFFERENT:
-        reason = f"{describe_stage(plan, state.step)}, not yet in effect"
-        if was_in_effect:  # someone else changed it: that is worth a line in the history
-            changed = f"the split was changed from outside ({seen.effect_detail}); repairing it"
-            return Decision(state, changed, is_event=True)
-        return _stay(state, reason)
-    return _advance(plan, state, seen, intent if waived_now else None)
+        return _stay(clocked, f"{describe_stage(plan, state.step)}, not yet in effect")
+    return _advance(plan, clocked, seen, intent if waived_now else None)
 
 
 def _hold_unknown(plan: RolloutPlan, state: ReleaseState, seen: Observation, reason: str) -> Decision:
-    since = state.unknown_since if state.unknown_since is not None else seen.at
-    if seen.at - since > plan.deadlines.unknown:
+    since = state.unknown_since
+    if since is not None and seen.at - since > plan.deadlines.unknown:
         return _pause(state, seen, f"{reason}, for more than {plan.deadlines.unknown} s")
-    return _stay(replace(state, unknown_since=since), f"holding: {reason}")
+    return _stay(state, f"holding: {reason}")
 
 
 def _advance(plan: RolloutPlan, state: ReleaseState, seen: Observation, waiver: Intent | None) -> Decision:
@@ -471,7 +495,10 @@ def _promoting(plan: RolloutPlan, state: ReleaseState, seen: Observation) -> Dec
     harm = _harm(state, seen)
     if harm is not None:
         return harm
-    state = _clock(state, seen)
+    before, state = state, _clock(state, seen, seen.effect is Effect.UNKNOWN)
+    meddled = _meddled(before, state, seen)
+    if meddled is not None:
+        return meddled
     if seen.effect is not Effect.IN_EFFECT:
         detail = f": {seen.effect_detail}" if seen.effect_detail else ""
         return _stay(state, f"moving all traffic{detail}")
