@@ -37,8 +37,8 @@ class Model:
 
 
 @contextmanager
-def model(name: str) -> Iterator[Model]:
-    """A model server that names itself in its answers."""
+def model(name: str, content: bytes | None = None) -> Iterator[Model]:
+    """A model server that names itself in its answers, or answers with `content`."""
 
     class Answering(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -48,7 +48,8 @@ def model(name: str) -> Iterator[Model]:
             self.rfile.read(int(self.headers.get("content-length", 0)))
             running.paths.append(self.path)
             time.sleep(float(self.headers.get(DELAY, 0)))
-            body = json.dumps({"model_name": name, "outputs": []}).encode()
+            named = json.dumps({"model_name": name, "outputs": []}).encode()
+            body = named if content is None else content
             self.send_response(int(self.headers.get(STATUS, 200)))
             self.send_header("content-type", "application/json")
             self.send_header("content-length", str(len(body)))
@@ -58,18 +59,71 @@ def model(name: str) -> Iterator[Model]:
         def log_message(self, format: str, *arguments: object) -> None:
             """Quiet: the tests look at the answers."""
 
-    class Server(ThreadingHTTPServer):
-        daemon_threads = True
-
     running = Model(name, Server(("127.0.0.1", 0), Answering))
-    thread = threading.Thread(target=running.server.serve_forever, args=(0.05,), daemon=True)
+    with serving(running.server):
+        yield running
+
+
+class Server(ThreadingHTTPServer):
+    """A request that dawdles must not keep the test run alive."""
+
+    daemon_threads = True
+
+
+@contextmanager
+def serving(server: ThreadingHTTPServer) -> Iterator[None]:
+    """The server answers in a thread until the end of the block."""
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
     try:
-        yield running
+        yield
     finally:
-        running.server.shutdown()
-        running.server.server_close()
+        server.shutdown()
+        server.server_close()
         thread.join(5)
+
+
+@dataclass
+class Receiver:
+    """Someone's callback address; `received` holds headers (lower case) and body of each delivery."""
+
+    server: ThreadingHTTPServer
+    status: int = 204
+    location: str | None = None
+    retry_after: str | None = None
+    delay: float = 0.0
+    received: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server.server_address[1]}/"
+
+    def stop(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
+
+@contextmanager
+def receiver() -> Iterator[Receiver]:
+    """A receiver of webhooks that answers as its attributes say."""
+
+    class Answering(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers.get("content-length", 0)))
+            running.received.append(({k.lower(): v for k, v in self.headers.items()}, body))
+            time.sleep(running.delay)
+            self.send_response(running.status)
+            for name, value in (("location", running.location), ("retry-after", running.retry_after)):
+                if value is not None:
+                    self.send_header(name, value)
+            self.end_headers()
+
+        def log_message(self, format: str, *arguments: object) -> None:
+            """Quiet: the tests look at what was received."""
+
+    running = Receiver(Server(("127.0.0.1", 0), Answering))
+    with serving(running.server):
+        yield running
 
 
 @dataclass
