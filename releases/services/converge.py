@@ -39,8 +39,6 @@ def converge(releases: Sequence[Release], world: World, ports: Ports, errands: E
                 _deployments(release, world, ports, errands)
                 if phase is Phase.SMOKE_TESTING:
                     errands.smoke(release.pk)
-            elif phase is Phase.SUCCEEDED and release.announced_at is None:
-                errands.announce(release.pk)
         except AdapterError as error:
             logger.warning("release %s: %s", release.pk, error)
 

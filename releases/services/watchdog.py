@@ -1,0 +1,170 @@
+"""Between releases: every endpoint serves what was released, and nothing else keeps running.
+
+Level-triggered like the reconciler, and deaf to endpoints whose route belongs to a running release.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from releases.domain.plan import TrafficSplit
+from releases.domain.release import DEPLOYED, Phase, TargetState
+from releases.domain.routing import Arm, Route, RouteSetting
+from releases.models import Deployment, Endpoint, Release
+from releases.ports import AdapterError, Ports, Refused, TargetStatus
+from releases.services import deployments, history
+from releases.services.converge import Errands
+from releases.services.world import ROUTED
+from tenants import audit
+
+logger = logging.getLogger(__name__)
+
+OWNED = sorted(DEPLOYED | ROUTED)
+
+
+def sweep(target: str, ports: Ports, errands: Errands, at: datetime) -> None:
+    """One look at all endpoints of one kind of target; raises `Unreachable` when it cannot look."""
+    endpoints = list(
+        Endpoint.objects.select_related("tenant", "environment", "model", "stable__model")
+        .filter(environment__target=target)
+        .exclude(releases__phase__in=OWNED)
+    )
+    _remove_expired(target, ports, at)
+    refs = {e.pk: _ref(e) for e in endpoints if e.stable is not None}
+    status = ports.target.status(refs.values())
+    _serve(endpoints, refs, status, ports, errands)
+    _route(endpoints, refs, status, ports, at)
+    for release_id in Release.objects.filter(
+        phase=Phase.SUCCEEDED, announced_at__isnull=True, endpoint__environment__target=target
+    ).values_list("pk", flat=True):
+        errands.announce(release_id)
+
+
+def _ref(endpoint: Endpoint) -> str:
+    assert endpoint.stable is not None  # noqa: S101 - callers ask for endpoints that serve
+    return deployments.deployment_ref(endpoint, endpoint.stable, endpoint.stable.digest)
+
+
+def _serve(
+    endpoints: Sequence[Endpoint],
+    refs: Mapping[int, str],
+    status: Mapping[str, TargetStatus],
+    ports: Ports,
+    errands: Errands,
+) -> None:
+    """Stable versions run; one that was taken away is brought back, and a foreign one is told."""
+    for endpoint in endpoints:
+        version = endpoint.stable
+        if version is None:
+            continue
+        found = status[refs[endpoint.pk]]
+        drift = ""
+        if found.state is TargetState.ABSENT:
+            drift = f"{version.version} was not running; it is being started again"
+            if not errands.store.holds(version.digest):
+                errands.fetch(version.pk)
+            else:
+                drift = _ensure(endpoint, ports, errands) or drift
+        elif found.digest is not None and found.digest != version.digest:
+            drift = f"serves {found.digest[:19]}, released was {version.digest[:19]}"
+        elif found.state is TargetState.FAILED:
+            drift = f"{version.version} does not run: {found.detail}"
+        if drift != endpoint.drift:
+            endpoint.drift = drift[:300]
+            endpoint.save(update_fields=["drift"])
+
+
+def _ensure(endpoint: Endpoint, ports: Ports, errands: Errands) -> str:
+    version = endpoint.stable
+    assert version is not None  # noqa: S101 - see the caller
+    try:
+        ports.target.ensure(
+            deployments.describe(endpoint, version, version.digest, errands.store)
+        )
+    except Refused as error:
+        return str(error)
+    return ""
+
+
+def _route(
+    endpoints: Sequence[Endpoint],
+    refs: Mapping[int, str],
+    status: Mapping[str, TargetStatus],
+    ports: Ports,
+    at: datetime,
+) -> None:
+    """Routes point at stable alone; what somebody else changed is repaired, and that is audited."""
+    found = ports.router.read([endpoint.route for endpoint in endpoints])
+    wanted: dict[Route, RouteSetting] = {}
+    gone: list[Route] = []
+    repaired: list[tuple[Endpoint, str]] = []
+    for endpoint in endpoints:
+        setting = found.get(endpoint.route)
+        if endpoint.stable is None:
+            if setting is not None:
+                gone.append(endpoint.route)
+            continue
+        address = status[refs[endpoint.pk]].address
+        if address is None:
+            continue
+        right = RouteSetting(TrafficSplit(0), Arm(refs[endpoint.pk], address), None)
+        if setting == right:
+            continue
+        wanted[endpoint.route] = right
+        if not _is_left_by_promotion(setting, right):
+            said = "there was no route" if setting is None else f"the gateway split {setting.split}"
+            repaired.append((endpoint, said))
+    still_free = _without_owners(endpoints)
+    wanted = {route: setting for route, setting in wanted.items() if route in still_free}
+    if wanted:
+        ports.router.apply(wanted)
+    if any(route in still_free for route in gone):
+        ports.router.remove([route for route in gone if route in still_free])
+    for endpoint, said in repaired:
+        if endpoint.route in still_free:
+            audit.record(
+                endpoint.tenant,
+                at=at,
+                actor=history.PORTAL,
+                action="endpoint.repaired",
+                subject=endpoint.route.name,
+                detail={"found": said},
+            )
+
+
+def _is_left_by_promotion(setting: RouteSetting | None, right: RouteSetting) -> bool:
+    """A promotion leaves its candidate at 100 %, a rollback its stable: the same, said otherwise."""
+    if setting is None or right.stable is None:
+        return False
+    arms = {100: setting.candidate, 0: setting.stable}
+    arm = arms.get(setting.split.candidate)
+    return arm is not None and arm.ref == right.stable.ref
+
+
+def _without_owners(endpoints: Sequence[Endpoint]) -> set[Route]:
+    """Routes that no release has taken over since the sweep began."""
+    taken = set(
+        Release.objects.filter(endpoint__in=endpoints, phase__in=OWNED).values_list("endpoint_id", flat=True)
+    )
+    return {endpoint.route for endpoint in endpoints if endpoint.pk not in taken}
+
+
+def _remove_expired(target: str, ports: Ports, at: datetime) -> None:
+    """Deployments whose grace time is over, once the gateway in effect no longer names them."""
+    running = ports.target.list()
+    expired = list(
+        Deployment.objects.select_related("endpoint__tenant", "endpoint__environment", "endpoint__model")
+        .filter(ref__in=running, keep_until__lt=at, endpoint__environment__target=target)
+    )
+    if not expired:
+        return
+    settings = ports.router.read([row.endpoint.route for row in expired])
+    for row in expired:
+        setting = settings.get(row.endpoint.route)
+        arms = (setting.stable, setting.candidate) if setting else ()
+        if any(arm is not None and arm.ref == row.ref for arm in arms):
+            continue
+        try:
+            ports.target.remove(row.ref)
+        except AdapterError as error:
+            logger.warning("%s cannot be removed yet: %s", row.ref, error)

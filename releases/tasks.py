@@ -1,0 +1,116 @@
+"""Celery's entry points: who calls what, when. The bodies are short; the services do the work.
+
+Every message may be lost or come twice: the services find out themselves what is due.
+"""
+
+import logging
+
+from celery import shared_task
+from django.core.cache import cache
+from redis.exceptions import RedisError
+
+from releases.adapters.factory import artifact_store, ports
+from releases.models import Environment, ModelVersion, Release
+from releases.ports import AdapterError
+from releases.services import catalog, health, notifications, smoke, validate, watchdog
+from releases.services.artifacts import restore
+from releases.services.converge import Errands
+from releases.services.reconcile import now
+from releases.services.reconcile import reconcile as run_pass
+
+logger = logging.getLogger(__name__)
+
+# Passes that follow each other at once within one tick, when decisions ask for it.
+PASSES_PER_TICK = 5
+
+
+def _once(key: str, seconds: int) -> bool:
+    """True for the first caller within a span: keeps the queue from filling with the same errand."""
+    try:
+        return bool(cache.add(f"errand:{key}", 1, seconds))
+    except RedisError:
+        return False  # the broker is the same Redis: the message would not get through either
+
+
+def _send(task: object, argument: object, key: str, seconds: int) -> None:
+    if _once(key, seconds):
+        task.apply_async((argument,), expires=max(60, seconds), retry=False)  # type: ignore[attr-defined]
+
+
+def errands() -> Errands:
+    """How the services send for heavy work."""
+    return Errands(
+        validate=lambda pk: _send(heavy_validate, pk, f"validate:{pk}", 5),
+        smoke=lambda pk: _send(heavy_smoke, pk, f"smoke:{pk}", 2),
+        fetch=lambda pk: _send(heavy_fetch, pk, f"fetch:{pk}", 10),
+        announce=lambda pk: _send(heavy_announce, pk, f"announce:{pk}", 10),
+        store=artifact_store(),
+    )
+
+
+@shared_task
+def reconcile() -> None:
+    """Every second: move every release on that is due."""
+    for _ in range(PASSES_PER_TICK):
+        if not run_pass(ports, errands(), now):
+            break
+    health.note("workers", now())
+
+
+@shared_task
+def sweep() -> None:
+    """Every few seconds: endpoints between releases, leftovers, and the engines' health."""
+    at = now()
+    for target in Environment.objects.values_list("target", flat=True).distinct():
+        made = ports(target)
+        health.noting("target", at, made.target.list)
+        health.noting("gateway", at, lambda made=made: made.router.read([]))
+        try:
+            watchdog.sweep(target, made, errands(), at)
+        except AdapterError as error:
+            logger.warning("endpoints on %s cannot be looked at: %s", target, error)
+
+
+@shared_task
+def notify() -> None:
+    """Every two seconds: callbacks that are due."""
+    notifications.deliver(ports("local").notifier, now())
+
+
+@shared_task
+def heavy_validate(release_id: str) -> None:
+    """Validate a release; done at once when somebody else does or it is done."""
+    if validate.validate(release_id, ports("local"), artifact_store(), now):
+        _wake(release_id)
+
+
+@shared_task
+def heavy_smoke(release_id: str) -> None:
+    """Ask the candidate through the gateway."""
+    smoke.smoke_test(release_id, ports("local"), now)
+    _wake(release_id)
+
+
+@shared_task
+def heavy_fetch(version_id: int) -> None:
+    """Fetch an artifact again that has vanished from the store."""
+    version = ModelVersion.objects.select_related("model").get(pk=version_id)
+    restore(version, ports("local").registry, artifact_store())
+
+
+@shared_task
+def heavy_announce(release_id: str) -> None:
+    """Tell the registry what was promoted."""
+    release = Release.objects.select_related("endpoint__environment", "endpoint__model", "version", "stable")
+    catalog.announce(ports("local").registry, release.get(pk=release_id), now())
+
+
+@shared_task
+def heavy_discover() -> None:
+    """Mirror what others have registered."""
+    at = now()
+    health.noting("mlflow", at, lambda: catalog.poll(ports("local").registry, at))
+
+
+def _wake(release_id: str) -> None:
+    Release.objects.filter(pk=release_id, next_wake_at__isnull=False).update(next_wake_at=now())
