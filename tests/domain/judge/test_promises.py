@@ -4,10 +4,21 @@ Replications are few and seeds fixed: the bounds are those of the specification,
 errors where a probability is estimated. Only errors are judged, so no other test shares the weight.
 """
 
+import time
+
 import numpy as np
 import pytest
 
-from releases.domain.judge import JudgeRules, RuleBatch, decide, fold, initial_state, weigh
+from releases.domain.judge import (
+    Freshness,
+    JudgeRules,
+    RuleBatch,
+    decide,
+    fold,
+    initial_state,
+    judge,
+    weigh,
+)
 from tests.domain.judge.streams import batch, simulate
 
 ALPHA = 0.01
@@ -122,8 +133,22 @@ def test_missed_readings_do_not_cry_wolf():
         n_s, n_c = rng.poisson(45, releases), rng.poisson(5, releases)
         waiting += np.array([n_s, rng.binomial(n_s, p), n_c, rng.binomial(n_c, p)])
         sample = batch(waiting[:2], waiting[2:], present=(True, not burst))
+        state = fold(table, state, sample)
         waiting[:2] = 0
         waiting[2:] *= burst
-        state = fold(table, state, sample)
         harm |= decide(table, weigh(table, state), np.zeros(releases, bool)).harm
     assert harm.mean() <= at_most(ALPHA, releases)
+
+
+def test_a_thousand_releases_are_judged_in_a_quarter_of_a_second():
+    releases, rng = 1000, np.random.default_rng(5)
+    table, state = RuleBatch.of([JudgeRules()] * releases), initial_state(releases)
+    spent = []
+    for _ in range(3):
+        n_s, n_c = rng.poisson(45, releases), rng.poisson(5, releases)
+        sample = batch((n_s, rng.binomial(n_s, 0.1)), (n_c, rng.binomial(n_c, 0.2)))
+        begun = time.process_time()
+        state = fold(table, state, sample)
+        judge(table, state, [Freshness()] * releases)
+        spent.append(time.process_time() - begun)
+    assert min(spent) <= 0.25

@@ -1,0 +1,66 @@
+"""The time until the certificate: what the formula says, and what then happens."""
+
+import numpy as np
+import pytest
+
+from releases.domain.judge import JudgeRules, fold, judge, seconds_to_certificate, weigh
+from releases.domain.judge import state as slots
+from releases.domain.judge.samples import Freshness
+from tests.domain.judge.streams import batch, judged
+
+LOG_CERTIFY = np.log([20.0])
+
+
+def forecast(rate, *, traffic=5.0, limit=0.01, have=0.0):
+    certificates = np.full((1, 6), have)
+    answer = seconds_to_certificate(
+        certificates, np.array([traffic]), np.array([rate]), np.array([limit]), LOG_CERTIFY
+    )
+    return float(answer[0])
+
+
+def test_forecast_of_a_flawless_candidate_is_the_time_until_the_mean_reaches_its_limit():
+    seconds = forecast(0.0)
+    shares = np.array([0.02, 0.1, 0.2, 0.35, 0.5, 0.7])
+    reached = np.mean(np.exp(5 * seconds * (np.log1p(-0.01 * shares) - np.log(0.99))))
+    assert reached == pytest.approx(20, rel=1e-6)
+
+
+def test_forecast_with_more_errors_is_longer_and_with_more_traffic_shorter():
+    assert forecast(0.0) < forecast(0.001) < forecast(0.004)
+    assert forecast(0.001, traffic=50) == pytest.approx(forecast(0.001) / 10)
+
+
+@pytest.mark.parametrize(("rate", "traffic"), [(0.01, 5), (0.5, 5), (0.0, 0)])
+def test_forecast_of_what_never_comes_is_not_given(rate, traffic):
+    assert np.isnan(forecast(rate, traffic=traffic))
+
+
+def test_forecast_of_a_certificate_in_hand_is_now():
+    assert forecast(0.5, have=5.0) == 0
+
+
+def test_forecast_of_a_running_release_comes_true():
+    table, state = judged([batch((45, 0), (5, 0))] * 20)
+    promised = judge(table, state, [Freshness()])[0].seconds_to_certificate
+    for _ in range(int(np.ceil(promised)) - 1):
+        state = fold(table, state, batch((45, 0), (5, 0)))
+    assert weigh(table, state).certificate[0] < LOG_CERTIFY[0]
+    state = fold(table, state, batch((45, 0), (5, 0)))
+    assert weigh(table, state).certificate[0] >= LOG_CERTIFY[0]
+
+
+def test_forecast_of_few_requests_or_many_errors_is_left_out():
+    few = judge(*judged([batch((45, 0), (5, 0))] * 2), [Freshness()])[0]
+    assert few.seconds_to_certificate is None
+    many = judge(*judged([batch((45, 1), (50, 1))] * 4), [Freshness()])[0]
+    assert many.seconds_to_certificate is None
+    assert "cannot become certain below 1 %" in many.summary
+
+
+def test_present_traffic_follows_a_changed_split():
+    rules = JudgeRules()
+    stream = [batch((45, 0), (5, 0))] * 60 + [batch((25, 0), (25, 0))] * 120
+    _, state = judged(stream, rules)
+    traffic = state[0, slots.RECENT_CANDIDATE] / state[0, slots.RECENT_SECONDS]
+    assert traffic == pytest.approx(25, rel=0.03)
