@@ -134,6 +134,8 @@ class Layout:
 def layout_of(var: Path) -> Layout:
     """The layout of the stack whose state is in `var`."""
     absolute = var.resolve()
+    if "%" in str(absolute):
+        raise StackError(f"supervisord cannot work in {absolute}: a path must not contain a per cent sign")
     if len(os.fsencode(absolute)) <= LONGEST_SOCKET_FOLDER:
         return Layout(absolute, absolute)
     digest = hashlib.sha256(os.fsencode(absolute)).hexdigest()[:12]

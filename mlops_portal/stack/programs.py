@@ -86,7 +86,7 @@ childlogdir={escaped(str(layout.log))}
 minfds=4096
 
 [include]
-files={escaped(str(layout.model_programs / "*.conf"))}
+files={layout.model_programs.name}/*.conf
 """
     sections = (
         program_section(program, 10 * (position + 1), layout.log_of(program.name))
