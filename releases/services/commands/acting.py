@@ -63,12 +63,16 @@ def allowed_acts(actor: Actor, release: Release) -> dict[str, str | None]:
     """For each button: None when this actor may press it now, otherwise a sentence why not."""
     answers: dict[str, str | None] = {}
     for wanted in Act:
-        refusal = _refusal(actor, release, wanted)
-        if refusal is None and not is_possible(wanted, Phase(release.phase)):
-            refusal = _impossible(wanted, release)
-        answers[wanted.value] = None if refusal is None else str(refusal)
+        answers[wanted.value] = _why_not(actor, release, wanted)
     answers["approve"] = answers["reject"] = why_not_decide(actor, release)
     return answers
+
+
+def _why_not(actor: Actor, release: Release, wanted: Act) -> str | None:
+    refusal = _refusal(actor, release, wanted)
+    if refusal is not None:
+        return str(refusal)
+    return None if is_possible(wanted, Phase(release.phase)) else str(_impossible(wanted, release))
 
 
 def why_not_decide(actor: Actor, release: Release) -> str | None:
