@@ -113,6 +113,18 @@ class Verdict:
     certificate_evidence: float | None = None
     seconds_to_certificate: float | None = None
 
+    @property
+    def nothing_speaks_against(self) -> bool:
+        """Is a larger split defensible without a certificate?
+
+        False while a rule has no data, is flagged (suspicion, or a limit broken without blame) or
+        says harm, and for every kind that holds. Without any rule that is on, nothing speaks.
+        """
+        if self.kind not in (VerdictKind.CERTIFIED, VerdictKind.INCONCLUSIVE):
+            return False
+        speaking = (RuleState.HARM, RuleState.FLAG, RuleState.NO_DATA)
+        return not any(rule.state in speaking for rule in self.rules)
+
     def to_json(self) -> dict[str, Any]:
         certificate = self.certificate_evidence
         return {

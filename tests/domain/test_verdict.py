@@ -76,3 +76,24 @@ def test_evidence_without_bound_is_capped_and_no_number_is_refused():
     assert shown["harm_evidence"] == shown["rules"][0]["evidence"] == LARGEST_EVIDENCE
     with pytest.raises(ValueError, match="not a number"):
         finite(float("nan"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "state", "expected"),
+    [
+        (VerdictKind.INCONCLUSIVE, RuleState.OK, True),
+        (VerdictKind.INCONCLUSIVE, RuleState.INCONCLUSIVE, True),
+        (VerdictKind.CERTIFIED, RuleState.CERTIFIED, True),
+        (VerdictKind.INCONCLUSIVE, RuleState.OFF, True),
+        (VerdictKind.INCONCLUSIVE, RuleState.FLAG, False),
+        (VerdictKind.INCONCLUSIVE, RuleState.NO_DATA, False),
+        (VerdictKind.HARM, RuleState.HARM, False),
+        (VerdictKind.SHARED_INCIDENT, RuleState.OK, False),
+        (VerdictKind.NO_DATA, RuleState.OK, False),
+        (VerdictKind.UNREACHABLE, RuleState.OK, False),
+        (VerdictKind.NONE, RuleState.OK, False),
+    ],
+)
+def test_verdict_lets_the_split_grow_only_when_nothing_speaks_against(kind, state, expected):
+    got = Verdict(kind, "so", (rule(), rule(state=state)))
+    assert got.nothing_speaks_against is expected
