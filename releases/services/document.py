@@ -1,4 +1,4 @@
-"""A release and its record as plain JSON values: the one shape that API, callbacks and evidence share.
+"""Releases, their record and their places as plain JSON values: the one shape that API, callbacks and evidence share.
 
 Reads rows and writes nothing. Knows the names of routes, for links, and nothing else of HTTP.
 """
@@ -10,12 +10,21 @@ from typing import Any
 from django.conf import settings
 from django.urls import reverse
 
-from releases.domain.release import Gate
+from releases.domain.release import ACTIVE, Gate
 from releases.domain.verdict import NO_VERDICT, finite
-from releases.models import Approval, ModelVersion, Release, Sample, Transition, ValidationCheck
+from releases.models import (
+    Approval,
+    Endpoint,
+    Hold,
+    ModelVersion,
+    Release,
+    Sample,
+    Transition,
+    ValidationCheck,
+)
 from releases.services import approvals
 
-RELATED = ("tenant", "endpoint__environment", "version__model", "stable")
+RELATED = ("tenant", "endpoint__environment", "endpoint__model", "version", "stable")
 """What to select with releases that are to be described, so that none costs a query of its own."""
 
 
@@ -41,7 +50,7 @@ def _release(release: Release, gate: Gate) -> dict[str, Any]:
     return {
         "id": release.pk,
         "url": settings.PORTAL_URL + reverse("api:release", args=place),
-        "model": release.version.model.name,
+        "model": release.endpoint.model.name,
         "version": release.version.version,
         "environment": release.endpoint.environment.name,
         "requested_by": release.requested_by,
@@ -132,4 +141,41 @@ def of_transition(transition: Transition) -> dict[str, Any]:
         "actor": transition.actor,
         "previous_hash": transition.previous_hash,
         "hash": transition.hash,
+    }
+
+
+def of_endpoints(endpoints: Sequence[Endpoint]) -> list[dict[str, Any]]:
+    """What serves at each endpoint; two queries for all of them."""
+    places = [endpoint.pk for endpoint in endpoints]
+    active = Release.objects.select_related("version").filter(endpoint__in=places, phase__in=ACTIVE)
+    releases = {release.endpoint_id: release for release in active}
+    standing = Hold.objects.select_related("version").filter(endpoint__in=places, lifted_at__isnull=True)
+    holds = {hold.endpoint_id: hold for hold in standing.order_by("placed_at")}  # the newest stays
+    return [_endpoint(place, releases.get(place.pk), holds.get(place.pk)) for place in endpoints]
+
+
+def _endpoint(endpoint: Endpoint, release: Release | None, hold: Hold | None) -> dict[str, Any]:
+    share = 0 if release is None else release.split_candidate
+    route = endpoint.route
+    return {
+        "environment": route.environment,
+        "model": route.model,
+        "stable": version_of(endpoint.stable),
+        "previous": version_of(endpoint.previous),
+        "candidate": None if release is None else release.version.version,
+        "split": {"stable": 100 - share, "candidate": share},
+        "url": f"{settings.GATEWAY_URL}/{route.tenant}/{route.environment}/v2/models/{route.model}",
+        "headers": {},
+        "hold": None if hold is None else of_hold(hold),
+    }
+
+
+def of_hold(hold: Hold) -> dict[str, Any]:
+    """Why a version may not be released to its endpoint."""
+    return {
+        "version": hold.version.version,
+        "reason": hold.reason,
+        "placed_at": moment(hold.placed_at),
+        "placed_by": hold.placed_by,
+        "release": hold.release_id,
     }
