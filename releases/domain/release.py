@@ -145,6 +145,7 @@ class Observation:
     effect_detail: str = ""
     verdict: VerdictKind = VerdictKind.NONE
     verdict_summary: str = ""
+    nothing_speaks_against: bool = True
     intent: Intent | None = None
 
 
@@ -435,7 +436,7 @@ def _advance(plan: RolloutPlan, state: ReleaseState, seen: Observation, waiver: 
         return _stay(state, f"{here}, {left:.0f} s left", min(1.0, max(0.05, left)))
     if seen.verdict is VerdictKind.SHARED_INCIDENT:
         return _stay(state, f"{here}; holding: {seen.verdict_summary}")
-    if not state.hold_waived and not _is_good_enough(plan, seen.verdict, is_last):
+    if not state.hold_waived and not _is_good_enough(plan, seen, is_last):
         return _inconclusive(plan, state, seen, here)
     if stage.approval and not seen.gate.is_open:
         given = f"{seen.gate.given} of {seen.gate.required} approvals"
@@ -449,11 +450,13 @@ def _advance(plan: RolloutPlan, state: ReleaseState, seen: Observation, waiver: 
     return _enter_stage(plan, state, seen, state.step + 1, why)
 
 
-def _is_good_enough(plan: RolloutPlan, verdict: VerdictKind, is_last: bool) -> bool:
-    """Silence is never a pass; only the last stage needs the certificate."""
+def _is_good_enough(plan: RolloutPlan, seen: Observation, is_last: bool) -> bool:
+    """Silence is never a pass, nor is a doubt; only the last stage needs the certificate."""
     if is_last and plan.promotion == "certified":
-        return verdict is VerdictKind.CERTIFIED
-    return verdict in (VerdictKind.CERTIFIED, VerdictKind.INCONCLUSIVE)
+        return seen.verdict is VerdictKind.CERTIFIED
+    if seen.verdict is VerdictKind.INCONCLUSIVE:
+        return seen.nothing_speaks_against
+    return seen.verdict is VerdictKind.CERTIFIED
 
 
 def _inconclusive(plan: RolloutPlan, state: ReleaseState, seen: Observation, here: str) -> Decision:

@@ -64,6 +64,7 @@ def _observation(
         effect_detail=detail,
         verdict=verdict.kind if is_judged else NO_VERDICT.kind,
         verdict_summary=verdict.summary if is_judged else "",
+        nothing_speaks_against=verdict.nothing_speaks_against,
         intent=release.pending_intent(),
     )
 
