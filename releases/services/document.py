@@ -1,6 +1,7 @@
-"""Releases, their record and their places as plain JSON values: the one shape that API, callbacks and evidence share.
+"""Releases, their record and their places as plain JSON values.
 
-Reads rows and writes nothing. Knows the names of routes, for links, and nothing else of HTTP.
+The one shape that API, callbacks and evidence share. Reads rows and writes nothing; knows the names of
+routes, for links, and nothing else of HTTP.
 """
 
 from collections.abc import Sequence

@@ -1,0 +1,321 @@
+"""The shapes of answers: what the OpenAPI document promises, and how rows become JSON.
+
+A release and its record are described by `services.document`; their serializers here only document it,
+and the tests hold every answer against the document.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from rest_framework import serializers
+
+from releases.domain.release import Phase
+from releases.domain.verdict import RuleState, VerdictKind
+from releases.models import ModelVersion
+from tenants.roles import Role
+
+Fields = serializers.Serializer[Any]
+
+
+class ProblemSerializer(Fields):
+    """An error, as RFC 9457 has it."""
+
+    type = serializers.CharField()
+    title = serializers.CharField()
+    status = serializers.IntegerField()
+    detail = serializers.CharField()
+    code = serializers.CharField()
+    errors = serializers.DictField(child=serializers.ListField(child=serializers.CharField()))
+    state = serializers.JSONField(required=False, help_text="With 409 only: what stands in the way.")
+
+
+# ---- the plan and the verdict ----------------------------------------------------------------------
+class StepSerializer(Fields):
+    """One rung of the canary."""
+
+    weight = serializers.IntegerField(min_value=1, max_value=100)
+    hold_seconds = serializers.IntegerField(required=False)
+    approval = serializers.BooleanField(required=False)
+
+
+class RulesSerializer(Fields):
+    """What the judge limits and compares."""
+
+    error_rate_max = serializers.FloatField(allow_null=True)
+    latency_p95_max_ms = serializers.FloatField(allow_null=True)
+    compare_errors = serializers.BooleanField()
+    compare_latency = serializers.BooleanField()
+    compare_predictions = serializers.BooleanField()
+    margin_errors = serializers.FloatField()
+    margin_latency = serializers.FloatField()
+    warm_up_seconds = serializers.IntegerField()
+
+
+class DeadlinesSerializer(Fields):
+    """How long a phase may last, in seconds."""
+
+    validating = serializers.IntegerField()
+    deploying = serializers.IntegerField()
+    smoke_testing = serializers.IntegerField()
+    unknown = serializers.IntegerField()
+
+
+class PlanSerializer(Fields):
+    """How a release is rolled out and judged."""
+
+    steps = StepSerializer(many=True)
+    shadow_seconds = serializers.IntegerField()
+    rules = RulesSerializer()
+    alpha = serializers.FloatField()
+    beta = serializers.FloatField()
+    promotion = serializers.ChoiceField(["certified", "no_harm"])
+    early_promotion = serializers.BooleanField()
+    on_inconclusive = serializers.ChoiceField(["wait", "rollback"])
+    max_canary_seconds = serializers.IntegerField()
+    grace_seconds = serializers.IntegerField()
+    deadlines = DeadlinesSerializer()
+
+
+class CountsSerializer(Fields):
+    """What one arm answered."""
+
+    requests = serializers.IntegerField()
+    errors = serializers.IntegerField()
+
+
+class RuleVerdictSerializer(Fields):
+    """One rule, its numbers, and why."""
+
+    rule = serializers.CharField()
+    state = serializers.ChoiceField([state.value for state in RuleState])
+    evidence = serializers.FloatField()
+    limit = serializers.FloatField()
+    stable = CountsSerializer(allow_null=True)
+    candidate = CountsSerializer(allow_null=True)
+    interval = serializers.ListField(child=serializers.FloatField(), allow_null=True)
+    stable_interval = serializers.ListField(child=serializers.FloatField(), allow_null=True)
+    explanation = serializers.CharField()
+
+
+class VerdictSerializer(Fields):
+    """What the judge says."""
+
+    kind = serializers.ChoiceField([kind.value for kind in VerdictKind])
+    summary = serializers.CharField()
+    rules = RuleVerdictSerializer(many=True)
+    harm_evidence = serializers.FloatField()
+    certificate_evidence = serializers.FloatField(allow_null=True)
+    seconds_to_certificate = serializers.FloatField(allow_null=True)
+
+
+# ---- a release and its record ----------------------------------------------------------------------
+class SplitSerializer(Fields):
+    """Shares of the traffic in percent."""
+
+    stable = serializers.IntegerField()
+    candidate = serializers.IntegerField()
+
+
+class GateSerializer(Fields):
+    """Approvals at the gate where the release stands."""
+
+    required = serializers.IntegerField()
+    given = serializers.IntegerField()
+    expires_at = serializers.DateTimeField(allow_null=True)
+
+
+class LinksSerializer(Fields):
+    """Where more is to be found."""
+
+    page = serializers.URLField()
+    evidence = serializers.URLField()
+
+
+class ReleaseSerializer(Fields):
+    """A release."""
+
+    id = serializers.CharField()
+    url = serializers.URLField()
+    model = serializers.CharField()
+    version = serializers.CharField()
+    environment = serializers.CharField()
+    requested_by = serializers.CharField()
+    requested_at = serializers.DateTimeField()
+    phase = serializers.ChoiceField([phase.value for phase in Phase])
+    reason = serializers.CharField()
+    row_version = serializers.IntegerField()
+    stable = serializers.CharField(allow_null=True)
+    candidate = serializers.CharField()
+    split = SplitSerializer()
+    step = serializers.IntegerField()
+    digest = serializers.CharField(allow_null=True)
+    plan = PlanSerializer()
+    approvals = GateSerializer()
+    verdict = VerdictSerializer()
+    started_at = serializers.DateTimeField(allow_null=True)
+    finished_at = serializers.DateTimeField(allow_null=True)
+    _links = LinksSerializer()
+
+
+class TransitionSerializer(Fields):
+    """One line of a release's history; `hash` covers it and `previous_hash`."""
+
+    sequence = serializers.IntegerField()
+    at = serializers.DateTimeField()
+    from_phase = serializers.CharField(allow_null=True)
+    to_phase = serializers.CharField()
+    step = serializers.IntegerField()
+    split_candidate = serializers.IntegerField()
+    reason = serializers.CharField()
+    actor = serializers.CharField()
+    previous_hash = serializers.CharField()
+    hash = serializers.CharField()
+
+
+class EvidenceSerializer(Fields):
+    """E-values after a sample: against the candidate, and for its certificate."""
+
+    harm = serializers.FloatField(allow_null=True)
+    certificate = serializers.FloatField(allow_null=True)
+
+
+class SampleSerializer(Fields):
+    """One reading of one arm: increments since the reading before."""
+
+    at = serializers.DateTimeField()
+    arm = serializers.ChoiceField(["stable", "candidate"])
+    seconds = serializers.FloatField()
+    requests = serializers.IntegerField()
+    errors = serializers.IntegerField()
+    client_errors = serializers.IntegerField()
+    latency_counts = serializers.ListField(child=serializers.IntegerField())
+    missing = serializers.CharField(allow_null=True)
+    split_candidate = serializers.IntegerField()
+    evidence = EvidenceSerializer(allow_null=True)
+
+
+class CheckSerializer(Fields):
+    """One check of the validation or of the smoke test."""
+
+    stage = serializers.CharField()
+    name = serializers.CharField()
+    outcome = serializers.ChoiceField(["running", "pass", "fail", "skipped"])
+    reason = serializers.CharField()
+    detail = serializers.JSONField()
+    seconds = serializers.FloatField()
+    at = serializers.DateTimeField()
+
+
+class ApprovalSerializer(Fields):
+    """One decision; `counts` says whether it was given for the plan and digest of today."""
+
+    gate = serializers.IntegerField()
+    decision = serializers.ChoiceField(["approved", "rejected"])
+    by = serializers.CharField()
+    comment = serializers.CharField()
+    plan_digest = serializers.CharField()
+    digest = serializers.CharField(allow_null=True)
+    counts = serializers.BooleanField()
+    at = serializers.DateTimeField()
+
+
+# ---- models and places -----------------------------------------------------------------------------
+class ModelSerializer(Fields):
+    """A registered model."""
+
+    name = serializers.CharField()
+    registry_name = serializers.CharField()
+    description = serializers.CharField()
+    created_at = serializers.DateTimeField()
+
+
+class VersionSerializer(Fields):
+    """A version; `version` is null while the registry's has no semantic version."""
+
+    version = serializers.CharField(allow_null=True)
+    registry_version = serializers.IntegerField()
+    run_id = serializers.CharField()
+    digest = serializers.CharField(allow_null=True)
+    signature = serializers.JSONField(allow_null=True)
+    metrics = serializers.DictField(child=serializers.FloatField())
+    source = serializers.CharField()
+    created_at = serializers.DateTimeField(source="registered_at")
+    aliases = serializers.ListField(child=serializers.CharField())
+
+    def to_representation(self, version: ModelVersion) -> dict[str, Any]:
+        """The digest is unknown, not empty, until the artifact has been fetched."""
+        shown: Mapping[str, Any] = super().to_representation(version)
+        return {**shown, "digest": version.digest or None}
+
+
+class EnvironmentSerializer(Fields):
+    """The policy of an environment and where it serves; never secrets."""
+
+    name = serializers.CharField()
+    position = serializers.IntegerField()
+    target = serializers.CharField()
+    gateway = serializers.URLField()
+    approvals_required = serializers.IntegerField()
+    approval_ttl_seconds = serializers.IntegerField()
+    requires_success_in = serializers.CharField(allow_null=True)
+    metric_tolerance = serializers.FloatField()
+    default_plan = PlanSerializer()
+
+
+class HoldSerializer(Fields):
+    """Why a version may not be released here."""
+
+    version = serializers.CharField()
+    reason = serializers.CharField()
+    placed_at = serializers.DateTimeField()
+    placed_by = serializers.CharField()
+    release = serializers.CharField()
+
+
+class EndpointSerializer(Fields):
+    """What serves a model in an environment; callers POST to `url` + "/infer" with `headers`."""
+
+    environment = serializers.CharField()
+    model = serializers.CharField()
+    stable = serializers.CharField(allow_null=True)
+    previous = serializers.CharField(allow_null=True)
+    candidate = serializers.CharField(allow_null=True)
+    split = SplitSerializer()
+    url = serializers.URLField()
+    headers = serializers.DictField(child=serializers.CharField())
+    hold = HoldSerializer(allow_null=True)
+
+
+# ---- administration --------------------------------------------------------------------------------
+class AuditSerializer(Fields):
+    """Who did what, when; `hash` covers it and `previous_hash`."""
+
+    sequence = serializers.IntegerField()
+    at = serializers.DateTimeField()
+    actor = serializers.CharField()
+    action = serializers.CharField()
+    subject = serializers.CharField()
+    detail = serializers.JSONField()
+    request_id = serializers.CharField()
+    previous_hash = serializers.CharField()
+    hash = serializers.CharField()
+
+
+class TokenSerializer(Fields):
+    """A token, without its text."""
+
+    id = serializers.IntegerField()
+    name = serializers.CharField()
+    role = serializers.ChoiceField([role.value for role in Role])
+    prefix = serializers.CharField()
+    created_by = serializers.CharField()
+    created_at = serializers.DateTimeField()
+    expires_at = serializers.DateTimeField(allow_null=True)
+    revoked_at = serializers.DateTimeField(allow_null=True)
+    last_used_at = serializers.DateTimeField(allow_null=True)
+
+
+class NewTokenSerializer(TokenSerializer):
+    """A token at its creation: `token` is shown this once."""
+
+    token = serializers.CharField()

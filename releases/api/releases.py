@@ -1,0 +1,157 @@
+"""Releases over HTTP: filed, read, waited for, acted on."""
+
+import hashlib
+import time
+from collections.abc import Callable, Set
+from typing import Any
+
+from django.db import connection
+from django.http import HttpResponseBase
+from django.utils.cache import get_conditional_response
+from rest_framework.renderers import JSONRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from releases.api.answers import ReleaseSerializer
+from releases.api.pagination import Pages
+from releases.api.requests import ActForm, DecisionForm, NoQuery, ReleaseForm, ReleaseQuery, WaitQuery
+from releases.api.schema import described, header, listed
+from releases.api.tenant import TenantViewSet
+from releases.domain.release import ACTIVE, TERMINAL, Act
+from releases.models import Release
+from releases.services import commands, document, find
+from tenants.roles import Capability
+
+POLL_SECONDS = 0.5
+COLUMNS = {"model": "endpoint__model__name", "environment": "endpoint__environment__name", "phase": "phase"}
+KEY = header("Idempotency-Key", "At most 255 characters; the same key and body answers the same release.")
+MATCH = header("If-None-Match", "The ETag of what you have; 304 while nothing has changed.")
+
+
+class ReleaseViews(TenantViewSet):
+    """Releases."""
+
+    # Whether an act is allowed depends on the release too (its requester may withdraw it), so for acts
+    # the door asks no more than to be inside, and the command decides.
+    capabilities = {
+        "create": Capability.REQUEST,
+        "approve": Capability.APPROVE,
+        "reject": Capability.APPROVE,
+        **dict.fromkeys((act.value for act in Act), Capability.VIEW),
+    }
+
+    @listed("list_releases", ReleaseSerializer, summary="Releases, newest first", parameters=[ReleaseQuery])
+    def list(self, request: Request, tenant: str) -> Response:
+        """Releases, newest first."""
+        wanted = self.query(ReleaseQuery)
+        names = {
+            "model": "endpoint__model__name",
+            "environment": "endpoint__environment__name",
+            "phase": "phase",
+        }
+        filters: dict[str, Any] = {names[key]: wanted[key] for key in names if key in wanted}
+        rows = Release.objects.filter(tenant=self.actor.tenant, **filters)
+        if "active" in wanted:
+            rows = rows.filter(phase__in=ACTIVE if wanted["active"] == "true" else TERMINAL)
+        rows = rows.select_related(*document.RELATED).defer("evidence", "counters")
+        return Pages("-id").page(request, rows, document.of_releases)
+
+    @described(
+        "file_releases",
+        ReleaseSerializer,
+        summary="File a release",
+        status=201,
+        form=ReleaseForm,
+        parameters=[KEY],
+        more={200: ReleaseSerializer},
+    )
+    def create(self, request: Request, tenant: str) -> Response:
+        """File a release; 200 and the same release for the same Idempotency-Key and body."""
+        release, is_new = commands.file_release(
+            self.actor,
+            **self.content(ReleaseForm),
+            idempotency_key=request.headers.get("Idempotency-Key"),
+            at=self.now(),
+        )
+        answer = document.of_release(release)
+        return Response(answer, status=201 if is_new else 200, headers={"Location": answer["url"]})
+
+    @described("get_releases", ReleaseSerializer, summary="One release", parameters=[MATCH], more={304: None})
+    def retrieve(self, request: Request, tenant: str, release: str) -> HttpResponseBase:
+        """One release, with an ETag of all that is shown."""
+        self.query(NoQuery)
+        answer = document.of_release(find.release(self.actor, release))
+        content = hashlib.sha256(JSONRenderer().render(answer)).hexdigest()[:20]
+        etag = f'"{answer["row_version"]}-{content}"'
+        response = Response(answer, headers={"ETag": etag, "Cache-Control": "private, no-cache"})
+        return get_conditional_response(request._request, etag=etag, response=response) or response
+
+    @described(
+        "wait_for_releases",
+        ReleaseSerializer,
+        summary="Wait until a release reaches one of the phases, or the time is over",
+        parameters=[WaitQuery],
+    )
+    def wait(self, request: Request, tenant: str, release: str) -> Response:
+        """Long poll; without `phase` it waits for the end of the release."""
+        wanted = self.query(WaitQuery)
+        found = wait_for(
+            lambda: find.release(self.actor, release),
+            wanted.get("phase", TERMINAL),
+            wanted["timeout"],
+        )
+        return Response(document.of_release(found))
+
+    @described("approve_releases", ReleaseSerializer, summary="Approve", form=DecisionForm)
+    def approve(self, request: Request, tenant: str, release: str) -> Response:
+        """Agree to the plan and the digest as they are now."""
+        return self._decide(release, approve=True)
+
+    @described("reject_releases", ReleaseSerializer, summary="Reject", form=DecisionForm)
+    def reject(self, request: Request, tenant: str, release: str) -> Response:
+        """Refuse the release; before traffic it ends, later it rolls back."""
+        return self._decide(release, approve=False)
+
+    @described("pause_releases", ReleaseSerializer, summary="Keep the split and stop the clock", form=ActForm)
+    def pause(self, request: Request, tenant: str, release: str) -> Response:
+        """Keep the split and stop the hold's clock; the judge goes on."""
+        return self._act(release, Act.PAUSE)
+
+    @described("resume_releases", ReleaseSerializer, summary="Go on after a pause", form=ActForm)
+    def resume(self, request: Request, tenant: str, release: str) -> Response:
+        """Go on after a pause."""
+        return self._act(release, Act.RESUME)
+
+    @described("promote_releases", ReleaseSerializer, summary="Skip what is left of the hold", form=ActForm)
+    def promote(self, request: Request, tenant: str, release: str) -> Response:
+        """End the hold of this step now."""
+        return self._act(release, Act.PROMOTE)
+
+    @described("abort_releases", ReleaseSerializer, summary="Cancel, or roll back", form=ActForm)
+    def abort(self, request: Request, tenant: str, release: str) -> Response:
+        """Cancel before traffic has moved, roll back afterwards."""
+        return self._act(release, Act.ABORT)
+
+    def _act(self, release: str, act: Act) -> Response:
+        changed = commands.act(self.actor, release, act, **self.content(ActForm), at=self.now())
+        return Response(document.of_release(changed))
+
+    def _decide(self, release: str, *, approve: bool) -> Response:
+        form = self.content(DecisionForm)
+        changed = commands.decide_approval(self.actor, release, approve=approve, **form, at=self.now())
+        return Response(document.of_release(changed))
+
+
+def wait_for(load: Callable[[], Release], phases: Set[str], seconds: float) -> Release:
+    """The release as soon as it is in one of the phases; as it is when the time is over.
+
+    Between two looks the database connection is given back, so that waiting holds a thread, not a
+    connection."""
+    end = time.monotonic() + seconds
+    while True:
+        release = load()
+        left = end - time.monotonic()
+        if release.phase in phases or left <= 0:
+            return release
+        connection.close()
+        time.sleep(min(POLL_SECONDS, left))

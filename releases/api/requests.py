@@ -1,0 +1,170 @@
+"""What the bodies and queries of requests may be; unknown names are refused."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from django.utils.dateparse import parse_datetime
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from releases.api.answers import PlanSerializer
+from releases.domain.release import Phase
+from releases.domain.version import Change
+from tenants.roles import Role
+
+LONGEST_TEXT = 4_000
+LONGEST_WAIT = 60
+
+
+class StrictSerializer(serializers.Serializer[Any]):
+    """A form that refuses names it does not know: a typing error must not be taken for consent."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        """Collect unknown names together with everything else that is wrong."""
+        errors: dict[str, Any] = {}
+        if isinstance(data, Mapping):
+            known = ", ".join(self.fields) or "none"
+            errors = {
+                name: [f"is not known here; known are: {known}"] for name in data if name not in self.fields
+            }
+        try:
+            content = super().to_internal_value(data)
+        except serializers.ValidationError as error:
+            raise serializers.ValidationError({**error.detail, **errors}) from error  # type: ignore[dict-item]
+        if errors:
+            raise serializers.ValidationError(errors)
+        return content
+
+
+@extend_schema_field(PlanSerializer(partial=True))
+class PlanField(serializers.JSONField):
+    """Any subset of a plan; the domain reads it over the environment's defaults."""
+
+
+@extend_schema_field(OpenApiTypes.STR)
+class MomentField(serializers.Field[datetime, str, datetime, str]):
+    """RFC 3339 with an offset, or Unix seconds."""
+
+    def to_internal_value(self, data: str) -> datetime:
+        """The moment, in UTC."""
+        text = str(data).strip().replace(" ", "+")  # an unescaped + of an offset arrives as a space
+        try:
+            value = parse_datetime(text) or datetime.fromtimestamp(float(text), UTC)
+        except (ValueError, OverflowError, OSError):
+            value = None
+        if value is None or value.tzinfo is None:
+            raise serializers.ValidationError("has to be an RFC 3339 time with an offset, or Unix seconds")
+        try:
+            return value.astimezone(UTC)
+        except OverflowError as error:
+            raise serializers.ValidationError("is out of range") from error
+
+
+class ModelForm(StrictSerializer):
+    """A model to be made known."""
+
+    name = serializers.CharField(max_length=40)
+    registry_name = serializers.CharField(max_length=200, required=False, allow_blank=True, default="")
+    description = serializers.CharField(max_length=LONGEST_TEXT, required=False, allow_blank=True, default="")
+
+
+class VersionForm(StrictSerializer):
+    """A run's model to be registered."""
+
+    run_id = serializers.RegexField(r"\A[A-Za-z0-9_-]{1,64}\Z")
+    artifact_path = serializers.CharField(max_length=250, required=False, default="model")
+    change = serializers.ChoiceField([change.value for change in Change])
+    description = serializers.CharField(max_length=LONGEST_TEXT, required=False, allow_blank=True, default="")
+
+
+class EnvironmentForm(StrictSerializer):
+    """Changes to a policy; what is absent stays."""
+
+    approvals_required = serializers.IntegerField(required=False, min_value=0, max_value=20)
+    approval_ttl_seconds = serializers.IntegerField(required=False, min_value=60, max_value=30 * 86_400)
+    requires_success_in = serializers.CharField(required=False, allow_null=True, max_length=40)
+    metric_tolerance = serializers.FloatField(required=False, min_value=0, max_value=1)
+    default_plan = PlanField(required=False)
+
+
+class ReleaseForm(StrictSerializer):
+    """A release to be filed."""
+
+    model = serializers.CharField(max_length=40)
+    version = serializers.CharField(max_length=128)
+    environment = serializers.CharField(max_length=40)
+    plan = PlanField(required=False, allow_null=True, default=None)
+    note = serializers.CharField(max_length=LONGEST_TEXT, required=False, allow_blank=True, default="")
+    callback_url = serializers.CharField(max_length=500, required=False, allow_blank=True, default="")
+
+
+class ReasonForm(StrictSerializer):
+    """Why: it stays in the record."""
+
+    reason = serializers.CharField(max_length=LONGEST_TEXT)
+
+
+class ActForm(ReasonForm):
+    """An act on a running release; with `row_version` only if it is still as the caller saw it."""
+
+    row_version = serializers.IntegerField(required=False, allow_null=True, default=None, min_value=0)
+
+
+class DecisionForm(StrictSerializer):
+    """An approver's decision."""
+
+    comment = serializers.CharField(max_length=LONGEST_TEXT, required=False, allow_blank=True, default="")
+    row_version = serializers.IntegerField(required=False, allow_null=True, default=None, min_value=0)
+
+
+class TokenForm(StrictSerializer):
+    """A token to be made."""
+
+    name = serializers.RegexField(r"\A[\w .@:/-]{1,60}\Z")
+    role = serializers.ChoiceField([role.value for role in Role])
+    expires_at = serializers.DateTimeField(required=False, allow_null=True, default=None)
+
+
+class ReleaseQuery(StrictSerializer):
+    """Which releases."""
+
+    model = serializers.CharField(required=False, max_length=40)
+    environment = serializers.CharField(required=False, max_length=40)
+    phase = serializers.ChoiceField([phase.value for phase in Phase], required=False)
+    active = serializers.ChoiceField(["true", "false"], required=False)
+
+
+class AfterQuery(StrictSerializer):
+    """Only what is later than a moment."""
+
+    after = MomentField(required=False)
+
+
+class AuditQuery(AfterQuery):
+    """Which events."""
+
+    action = serializers.CharField(required=False, max_length=60)
+    actor = serializers.CharField(required=False, max_length=150)
+
+
+class NoQuery(StrictSerializer):
+    """Nothing but the pagination."""
+
+
+class WaitQuery(StrictSerializer):
+    """What to wait for, and how long."""
+
+    phase = serializers.CharField(required=False, max_length=200, help_text="Phases, separated by commas.")
+    timeout = serializers.IntegerField(
+        required=False, default=LONGEST_WAIT, min_value=1, max_value=LONGEST_WAIT, help_text="Seconds."
+    )
+
+    def validate_phase(self, text: str) -> frozenset[Phase]:
+        """The phases as a set."""
+        words = [word.strip() for word in text.split(",") if word.strip()]
+        known = ", ".join(phase.value for phase in Phase)
+        if not words or not set(words) <= set(Phase):
+            raise serializers.ValidationError(f"has to be phases with commas between; they are: {known}")
+        return frozenset(Phase(word) for word in words)

@@ -1,0 +1,117 @@
+"""Routes of the API and of what machines ask about the portal itself.
+
+Names in paths are held against what can exist, so that nothing else ever reaches the database."""
+
+from django.http import HttpRequest, HttpResponse
+from django.urls import include, path, re_path, register_converter
+from django.urls.converters import StringConverter
+from django.views.decorators.csrf import csrf_exempt
+from drf_spectacular.views import SpectacularAPIView
+
+from releases.api.administration import AuditViews, TokenViews
+from releases.api.catalog import ModelViews, VersionViews
+from releases.api.metrics import metrics
+from releases.api.places import EndpointViews, EnvironmentViews
+from releases.api.probes import healthz, readyz
+from releases.api.problems import Problem
+from releases.api.record import RecordViews
+from releases.api.releases import ReleaseViews
+from releases.api.schema import DocsView
+
+app_name = "api"
+
+
+class NameConverter(StringConverter):
+    """A tenant's, model's or environment's name."""
+
+    regex = "[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?"
+
+
+class VersionConverter(StringConverter):
+    """A semantic version."""
+
+    regex = "[0-9A-Za-z.-]{1,128}"
+
+
+class ReleaseConverter(StringConverter):
+    """A release's id, a ULID."""
+
+    regex = "[0-9A-HJKMNP-TV-Z]{26}"
+
+
+register_converter(NameConverter, "name")
+register_converter(VersionConverter, "version")
+register_converter(ReleaseConverter, "release")
+
+
+@csrf_exempt
+def unknown_route(request: HttpRequest, rest: str = "") -> HttpResponse:
+    """404 as a problem for everything below /api/ that is not there."""
+    hint = "" if request.path.endswith("/") else " Addresses of this API end in a slash."
+    return Problem(404, "no_such_route", f"There is nothing at this address.{hint}").response()
+
+
+release_routes = [
+    path("", ReleaseViews.as_view({"get": "retrieve"}), name="release"),
+    path("wait/", ReleaseViews.as_view({"get": "wait"}), name="wait"),
+    *(
+        path(f"{act}/", ReleaseViews.as_view({"post": act}), name=act)
+        for act in ("approve", "reject", "pause", "resume", "promote", "abort")
+    ),
+    *(
+        path(f"{part}/", RecordViews.as_view({"get": part}), name=part)
+        for part in ("transitions", "samples", "checks", "approvals", "evidence")
+    ),
+]
+
+tenant_routes = [
+    path("models/", ModelViews.as_view({"get": "list", "post": "create"}), name="models"),
+    path("models/<name:model>/", ModelViews.as_view({"get": "retrieve"}), name="model"),
+    path(
+        "models/<name:model>/versions/",
+        VersionViews.as_view({"get": "list", "post": "create"}),
+        name="versions",
+    ),
+    path(
+        "models/<name:model>/versions/<version:version>/",
+        VersionViews.as_view({"get": "retrieve"}),
+        name="version",
+    ),
+    path("environments/", EnvironmentViews.as_view({"get": "list"}), name="environments"),
+    path(
+        "environments/<name:environment>/",
+        EnvironmentViews.as_view({"get": "retrieve", "patch": "partial_update"}),
+        name="environment",
+    ),
+    path("endpoints/", EndpointViews.as_view({"get": "list"}), name="endpoints"),
+    path(
+        "endpoints/<name:environment>/<name:model>/",
+        EndpointViews.as_view({"get": "retrieve"}),
+        name="endpoint",
+    ),
+    path(
+        "endpoints/<name:environment>/<name:model>/rollback/",
+        EndpointViews.as_view({"post": "rollback"}),
+        name="rollback",
+    ),
+    path(
+        "endpoints/<name:environment>/<name:model>/hold/",
+        EndpointViews.as_view({"delete": "lift_hold"}),
+        name="hold",
+    ),
+    path("releases/", ReleaseViews.as_view({"get": "list", "post": "create"}), name="releases"),
+    path("releases/<release:release>/", include(release_routes)),
+    path("audit/", AuditViews.as_view({"get": "list"}), name="audit"),
+    path("tokens/", TokenViews.as_view({"get": "list", "post": "create"}), name="tokens"),
+    path("tokens/<int:token>/", TokenViews.as_view({"delete": "destroy"}), name="token"),
+]
+
+urlpatterns = [
+    path("healthz", healthz, name="healthz"),
+    path("readyz", readyz, name="readyz"),
+    path("metrics", metrics, name="metrics"),
+    path("api/v1/schema/", SpectacularAPIView.as_view(), name="schema"),
+    path("api/v1/docs/", DocsView.as_view(), name="docs"),
+    path("api/v1/tenants/<name:tenant>/", include(tenant_routes)),
+    re_path(r"^api/(?P<rest>.*)", unknown_route),
+]
