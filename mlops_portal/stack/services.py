@@ -51,7 +51,7 @@ def build_programs(
         "envoy": lambda: gateway.program(layout),
         "web": lambda: web(layout, bind_address(given), ports["PORTAL_PORT"]),
         "worker-control": lambda: worker("control", concurrency=2),
-        "worker-heavy": lambda: worker("heavy", concurrency=1),
+        "worker-heavy": lambda: worker("heavy", concurrency=2),
         "beat": lambda: beat(layout),
     }
     return [builders[name]() for name in services]
