@@ -1,0 +1,220 @@
+"""The files of one model server on disk: MLServer's settings and the supervisor's program.
+
+Knows formats and folders, and starts nothing.
+"""
+
+import json
+import os
+import re
+import shlex
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from releases.ports import Deployment
+
+HOST = "127.0.0.1"
+STOP_SECONDS = 5
+# A start is what fails before this time. It has to be longer than any model takes to load: only
+# failures of starts are spaced out and end in FATAL, what ends later is started again at once.
+START_SECONDS = 60
+ONE_THREAD = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+)
+REASON = re.compile(r"error|exception|refused|denied|killed|no such file|cannot", re.IGNORECASE)
+SECRETS = (
+    (re.compile(r"(?<=://)[^/\s@]+@"), "…@"),
+    (re.compile(r"(?i)((?:password|passwd|secret|token|api_?key)\S*?\s*[=:]\s*)\S+"), r"\1…"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PortTriple:
+    """Where one MLServer listens: V2 over HTTP, V2 over gRPC, Prometheus."""
+
+    http: int
+    grpc: int
+    metrics: int
+
+
+@dataclass(frozen=True, slots=True)
+class ServerRecord:
+    """What the files say of a deployment."""
+
+    ports: PortTriple
+    model: str
+    digest: str | None
+
+    @property
+    def address(self) -> str:
+        return f"{HOST}:{self.ports.http}"
+
+
+@dataclass(frozen=True, slots=True)
+class ServerFiles:
+    """The files of all model servers under one `var`; `environment` is given to every one of them."""
+
+    var: Path
+    models_python: Path
+    environment: Mapping[str, str] = field(default_factory=dict)
+    start_retries: int = 5
+
+    @property
+    def models(self) -> Path:
+        return self.var / "models"
+
+    def program(self, ref: str) -> Path:
+        """The supervisor's file."""
+        return self.var / "supervisor" / "models.d" / f"{ref}.conf"
+
+    def log(self, ref: str) -> Path:
+        return self.var / "log" / f"model-{ref}.log"
+
+    def refs(self) -> set[str]:
+        """The deployments of which there is any file."""
+        folders = {entry.name for entry in _entries(self.models) if entry.is_dir()}
+        return folders | {e.stem for e in _entries(self.program("x").parent) if e.suffix == ".conf"}
+
+    def read(self, ref: str) -> ServerRecord | None:
+        """None when files are missing or damaged, so that they are written again."""
+        folder = self.models / ref
+        try:
+            server = json.loads((folder / "settings.json").read_text())
+            model = json.loads((folder / "model-settings.json").read_text())
+            ports = PortTriple(server["http_port"], server["grpc_port"], server["metrics_port"])
+            digest = model["parameters"].get("extra", {}).get("digest")
+            return ServerRecord(ports, model["name"], digest)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return None
+
+    def taken_ports(self, apart_from: str) -> set[int]:
+        """The ports of all other deployments, running or not."""
+        taken: set[int] = set()
+        for ref in self.refs() - {apart_from}:
+            record = self.read(ref)
+            if record:
+                taken |= {record.ports.http, record.ports.grpc, record.ports.metrics}
+        return taken
+
+    def contents(self, deployment: Deployment, ports: PortTriple, program: str) -> dict[Path, str]:
+        """What the files of the deployment have to say."""
+        folder = self.models / deployment.ref
+        return {
+            folder / "settings.json": _json(_server_settings(ports)),
+            folder / "model-settings.json": _json(_model_settings(deployment)),
+            # Last: a program that supervisord may start needs the other two.
+            self.program(deployment.ref): self._program(deployment.ref, program),
+        }
+
+    def write(self, contents: Mapping[Path, str]) -> None:
+        """Bring the files about, each all or nothing."""
+        self.log("x").parent.mkdir(parents=True, exist_ok=True)
+        for path, text in contents.items():
+            if not _says(path, text):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                beside = path.with_name(path.name + ".new")
+                beside.write_text(text)
+                os.replace(beside, path)
+
+    def say(self, contents: Mapping[Path, str]) -> bool:
+        """Whether all files are there and say just that."""
+        return all(_says(path, text) for path, text in contents.items())
+
+    def delete(self, ref: str) -> None:
+        """The log stays: it tells why a version that is gone was no good."""
+        self.forget_program(ref)
+        shutil.rmtree(self.models / ref, ignore_errors=True)
+
+    def forget_program(self, ref: str) -> None:
+        """So that a supervisor that restarts does not start it again."""
+        self.program(ref).unlink(missing_ok=True)
+
+    def last_words(self, ref: str) -> str:
+        """The last line of the log that says why, without secrets; empty when there is none."""
+        try:
+            with self.log(ref).open("rb") as file:
+                file.seek(max(0, os.fstat(file.fileno()).st_size - 32_768))
+                lines = file.read().decode(errors="replace").splitlines()
+        except OSError:
+            return ""
+        found = next((line for line in reversed(lines) if REASON.search(line)), "").strip()
+        for pattern, replacement in SECRETS:
+            found = pattern.sub(replacement, found)
+        return found if len(found) <= 240 else found[:239] + "…"
+
+    def _program(self, ref: str, program: str) -> str:
+        folder = self.models / ref
+        binaries = self.models_python
+        # From an empty environment: a model is foreign code, and the supervisor's own environment
+        # holds the portal's secrets. One thread each, because many models share the machine.
+        environment = {
+            "PATH": os.pathsep.join([str(binaries), os.defpath]),
+            "HOME": str(folder),
+            "LANG": "C.UTF-8",
+            "PYTHONUNBUFFERED": "1",
+            "MALLOC_ARENA_MAX": "2",
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+            **dict.fromkeys(ONE_THREAD, "1"),
+            **self.environment,
+        }
+        pairs = [f"{name}={value}" for name, value in environment.items()]
+        command = ["/usr/bin/env", "-i", *pairs, str(binaries / "mlserver"), "start", str(folder)]
+        settings = {
+            "command": shlex.join(command),
+            "directory": str(folder),
+            "autostart": "true",
+            "autorestart": "true",
+            "startsecs": str(START_SECONDS),
+            "startretries": str(self.start_retries),
+            "stopwaitsecs": str(STOP_SECONDS),
+            "stopasgroup": "true",
+            "killasgroup": "true",
+            "redirect_stderr": "true",
+            "stdout_logfile": str(self.log(ref)),
+            "stdout_logfile_maxbytes": "5MB",
+            "stdout_logfile_backups": "1",
+        }
+        # supervisord expands %(name)s
+        lines = [f"{key}={value.replace('%', '%%')}" for key, value in settings.items()]
+        return "\n".join([f"[program:{program}]", *lines, ""])
+
+
+def _server_settings(ports: PortTriple) -> dict[str, Any]:
+    return {
+        "debug": False,
+        "host": HOST,
+        "http_port": ports.http,
+        "grpc_port": ports.grpc,
+        "metrics_port": ports.metrics,
+        "metrics_endpoint": "/metrics",
+        "parallel_workers": 0,  # in this very process: half the memory
+    }
+
+
+def _model_settings(deployment: Deployment) -> dict[str, Any]:
+    return {
+        "name": deployment.model,
+        "implementation": "mlserver_mlflow.MLflowRuntime",
+        "parameters": {
+            "uri": str(deployment.artifact.resolve()),
+            "version": deployment.version,
+            "extra": {"digest": deployment.digest},
+        },
+    }
+
+
+def _json(content: Mapping[str, Any]) -> str:
+    return json.dumps(content, indent=2) + "\n"
+
+
+def _entries(folder: Path) -> list[Path]:
+    return sorted(folder.iterdir()) if folder.is_dir() else []
+
+
+def _says(path: Path, text: str) -> bool:
+    return path.is_file() and path.read_text() == text

@@ -1,0 +1,170 @@
+"""The probe on real processes: models that work, and models that do what models should not."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from textwrap import dedent, indent
+
+import pytest
+import yaml
+from django.conf import settings
+
+from releases.adapters.probe.subprocess import SubprocessProbe, SubprocessProbeConfig
+from releases.ports import ModelReport
+
+SIGNATURE = {
+    "inputs": json.dumps([{"type": "double", "name": "a", "required": True}]),
+    "outputs": json.dumps([{"type": "double", "required": True}]),
+    "params": None,
+}
+Inspect = Callable[..., ModelReport]
+
+
+@pytest.fixture
+def inspect(tmp_path: Path) -> Inspect:
+    """Write an MLflow model whose load and predict are the given code, and look at it."""
+
+    def run(
+        load: str = "pass",
+        predict: str = "return data['a'] * 2",
+        example: bool = True,
+        seconds: float = 60,
+        memory_mb: int = 1024,
+    ) -> ModelReport:
+        artifact = tmp_path / "artifact"
+        (artifact / "code").mkdir(parents=True)
+        described = {
+            "flavors": {"python_function": {"loader_module": "odd_model", "code": "code"}},
+            "signature": SIGNATURE,
+        }
+        if example:
+            described["saved_input_example_info"] = {
+                "artifact_path": "input_example.json",
+                "type": "dataframe",
+                "pandas_orient": "split",
+            }
+        (artifact / "MLmodel").write_text(yaml.safe_dump(described))
+        (artifact / "input_example.json").write_text(json.dumps({"columns": ["a"], "data": [[1.5], [2.0]]}))
+        (artifact / "code" / "odd_model.py").write_text(
+            "import os, sys, time\nHERE = os.path.dirname(os.path.abspath(__file__))\n"
+            "class Odd:\n    def predict(self, data, params=None):\n"
+            + indent(dedent(predict), " " * 8)
+            + "\n\ndef _load_pyfunc(path):\n"
+            + indent(dedent(load), " " * 4)
+            + "\n    return Odd()\n"
+        )
+        probe = SubprocessProbe(SubprocessProbeConfig(settings.MODELS_PYTHON / "python", settings.BASE_DIR))
+        return probe.inspect(artifact, seconds, memory_mb)
+
+    return run
+
+
+def test_inspect_of_a_good_model_gives_example_and_outputs(inspect: Inspect) -> None:
+    report = inspect()
+    assert report.failure is None
+    assert report.example == {
+        "parameters": {"content_type": "pd"},
+        "inputs": [{"name": "a", "shape": [2, 1], "datatype": "FP64", "data": [1.5, 2.0]}],
+    }
+    assert [(o["datatype"], o["shape"]) for o in report.outputs] == [("FP64", [2, 1])]
+    assert report.flavors == ("python_function",)
+    assert 0.5 < report.seconds < 60
+    assert 50 < report.peak_memory_mb < 1024
+
+
+def test_inspect_of_a_model_that_raises_on_loading_says_so(inspect: Inspect) -> None:
+    report = inspect(load="raise ValueError('weights are missing ' + 'x' * 9999)")
+    assert report.failure is not None
+    assert report.failure.startswith("the model did not load: ValueError: weights are missing")
+    assert len(report.failure) < 700
+
+
+def test_inspect_of_a_model_that_raises_on_predicting_says_so(inspect: Inspect) -> None:
+    report = inspect(predict="raise ValueError('unknown category')")
+    assert report.failure == ("the model did not predict its input example: ValueError: unknown category")
+
+
+def test_inspect_of_a_model_without_example_says_how_to_log_one(inspect: Inspect) -> None:
+    report = inspect(example=False)
+    assert report.failure == "the model has no input example: log it with input_example=…"
+
+
+def test_inspect_of_a_model_that_hangs_ends_it_and_all_that_it_started(
+    inspect: Inspect, tmp_path: Path
+) -> None:
+    report = inspect(
+        load="""
+            import subprocess
+            child = subprocess.Popen(["sleep", "300"])
+            open(os.path.join(HERE, "child"), "w").write(str(child.pid))
+            time.sleep(300)
+        """,
+        seconds=12,
+    )
+    assert report.failure == "the model did not load within 12 s"
+    assert 12 <= report.seconds < 15
+    child = int((tmp_path / "artifact" / "code" / "child").read_text())
+    assert not is_running(child)
+
+
+@pytest.mark.parametrize(
+    "greedy",
+    [
+        "kept = [bytes([1]) * 50_000_000 for _ in range(100)]",  # page by page
+        "import numpy; kept = numpy.zeros(10**12)",  # at once, more than there is
+        "import subprocess; subprocess.run([sys.executable, '-c', "
+        "'kept = bytes([1]) * 900_000_000; import time; time.sleep(60)'])",  # in a child
+    ],
+)
+def test_inspect_of_a_model_that_eats_memory_ends_it(inspect: Inspect, greedy: str) -> None:
+    report = inspect(predict=f"{greedy}\nreturn data['a']", memory_mb=800)
+    assert report.failure == "the model needed more than 800 MB"
+    assert report.seconds < 40
+
+
+def test_inspect_of_a_model_that_crashes_names_the_signal(inspect: Inspect) -> None:
+    report = inspect(predict="import ctypes; ctypes.string_at(0)")
+    assert report.failure == "the model crashed its process while predicting (SIGSEGV)"
+
+
+def test_inspect_of_a_model_that_exits_gives_its_last_words(inspect: Inspect) -> None:
+    report = inspect(load="sys.stderr.write('no licence\\n'); sys.stderr.flush(); os._exit(3)")
+    assert report.failure == "the process ended with code 3 while loading: no licence"
+
+
+def test_inspect_shows_the_model_neither_secrets_nor_input(
+    inspect: Inspect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("DATABASE_URL", "PORTAL_SECRET_KEY", "AWS_SECRET_ACCESS_KEY", "REDIS_URL"):
+        monkeypatch.setenv(name, "hidden-from-models")
+    report = inspect(
+        predict="""
+            leaks = [name for name, value in os.environ.items() if value == "hidden-from-models"]
+            assert "PATH" in os.environ
+            raise RuntimeError(f"leaks {leaks} input {sys.stdin.read()!r}")
+        """
+    )
+    assert report.failure is not None
+    assert report.failure.endswith("RuntimeError: leaks [] input ''")
+
+
+def test_inspect_of_a_forged_report_survives_it(inspect: Inspect) -> None:
+    report = inspect(
+        predict="""
+            import glob
+            for path in glob.glob(os.path.join(os.environ["HOME"], "report.json")):
+                os.remove(path)
+                os.mkfifo(path)
+            os._exit(0)
+        """
+    )
+    assert report.failure == ("the process ended with code 0 while starting: it said nothing")
+
+
+def is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
