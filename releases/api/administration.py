@@ -25,7 +25,7 @@ class AuditViews(TenantViewSet):
         if "after" in wanted:
             rows = rows.filter(at__gt=wanted["after"])
         rows = rows.filter(**{name: wanted[name] for name in ("action", "actor") if name in wanted})
-        return Pages("-sequence").page(request, rows, lambda page: AuditSerializer(page, many=True).data)
+        return Pages("-sequence").answer(request, rows, lambda page: AuditSerializer(page, many=True).data)
 
 
 class TokenViews(TenantViewSet):
@@ -39,7 +39,7 @@ class TokenViews(TenantViewSet):
         self.actor.require(Capability.ADMINISTER)
         self.query(NoQuery)
         rows = ApiToken.objects.filter(tenant=self.actor.tenant)
-        return Pages("-id").page(request, rows, lambda page: TokenSerializer(page, many=True).data)
+        return Pages("-id").answer(request, rows, lambda page: TokenSerializer(page, many=True).data)
 
     @described("create_tokens", NewTokenSerializer, summary="Make a token", status=201, form=TokenForm)
     def create(self, request: Request, tenant: str) -> Response:

@@ -25,7 +25,7 @@ class ProblemSerializer(Fields):
     status = serializers.IntegerField()
     detail = serializers.CharField()
     code = serializers.CharField()
-    errors = serializers.DictField(child=serializers.ListField(child=serializers.CharField()))
+    errors = serializers.DictField(child=serializers.ListField(child=serializers.CharField()))  # type: ignore[assignment]
     state = serializers.JSONField(required=False, help_text="With 409 only: what stands in the way.")
 
 
@@ -80,7 +80,7 @@ class CountsSerializer(Fields):
     """What one arm answered."""
 
     requests = serializers.IntegerField()
-    errors = serializers.IntegerField()
+    errors = serializers.IntegerField()  # type: ignore[assignment]
 
 
 class RuleVerdictSerializer(Fields):
@@ -119,7 +119,7 @@ class SplitSerializer(Fields):
 class GateSerializer(Fields):
     """Approvals at the gate where the release stands."""
 
-    required = serializers.IntegerField()
+    required = serializers.IntegerField()  # type: ignore[assignment]
     given = serializers.IntegerField()
     expires_at = serializers.DateTimeField(allow_null=True)
 
@@ -186,7 +186,7 @@ class SampleSerializer(Fields):
     arm = serializers.ChoiceField(["stable", "candidate"])
     seconds = serializers.FloatField()
     requests = serializers.IntegerField()
-    errors = serializers.IntegerField()
+    errors = serializers.IntegerField()  # type: ignore[assignment]
     client_errors = serializers.IntegerField()
     latency_counts = serializers.ListField(child=serializers.IntegerField())
     missing = serializers.CharField(allow_null=True)
@@ -238,7 +238,7 @@ class VersionSerializer(Fields):
     digest = serializers.CharField(allow_null=True)
     signature = serializers.JSONField(allow_null=True)
     metrics = serializers.DictField(child=serializers.FloatField())
-    source = serializers.CharField()
+    source = serializers.CharField()  # type: ignore[assignment]
     created_at = serializers.DateTimeField(source="registered_at")
     aliases = serializers.ListField(child=serializers.CharField())
 

@@ -28,7 +28,7 @@ class ModelViews(TenantViewSet):
         """All models, by name."""
         self.query(NoQuery)
         rows = RegisteredModel.objects.filter(tenant=self.actor.tenant)
-        return Pages("name").page(request, rows, lambda page: ModelSerializer(page, many=True).data)
+        return Pages("name").answer(request, rows, lambda page: ModelSerializer(page, many=True).data)
 
     @described("add_models", ModelSerializer, summary="Make a model known", status=201, form=ModelForm)
     def create(self, request: Request, tenant: str) -> Response:
@@ -53,7 +53,7 @@ class VersionViews(TenantViewSet):
         self.query(NoQuery)
         rows: QuerySet[ModelVersion] = ModelVersion.objects.filter(model=find.model(self.actor, model))
         pages = Pages("-registry_version")
-        return pages.page(request, rows, lambda page: VersionSerializer(page, many=True).data)
+        return pages.answer(request, rows, lambda page: VersionSerializer(page, many=True).data)
 
     @described(
         "register_versions",

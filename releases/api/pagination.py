@@ -23,11 +23,10 @@ class Pages(CursorPagination):
     page_size = DEFAULT_LIMIT
     max_page_size = LARGEST_LIMIT
     page_size_query_param = "limit"
-    ordering = "-id"
+    request: Request
 
     def __init__(self, *ordering: str) -> None:
-        if ordering:
-            self.ordering = ordering
+        self.ordering = ordering  # the first has to be unique, or nearly so
 
     def get_page_size(self, request: Request) -> int:
         """The number of results wanted."""
@@ -44,11 +43,11 @@ class Pages(CursorPagination):
             cursor = super().decode_cursor(request)
         except NotFound as error:
             raise _bad_cursor() from error
-        if cursor is not None and cursor.position is not None and not is_storable(cursor.position):
+        if cursor is not None and cursor.position is not None and not is_storable(str(cursor.position)):
             raise _bad_cursor()
         return cursor
 
-    def page(
+    def answer(
         self,
         request: Request,
         rows: QuerySet[Any],

@@ -26,7 +26,7 @@ class StrictJSONParser(BaseParser):
         stream: IO[Any],
         media_type: str | None = None,
         parser_context: Mapping[str, Any] | None = None,
-    ) -> object:
+    ) -> Any:
         """Read the body; 400 when it is not JSON, 422 when it is JSON that cannot be kept."""
         body: bytes = (parser_context or {})["request"].body
         try:

@@ -42,7 +42,7 @@ class EnvironmentViews(TenantViewSet):
         """All environments, in the order in which a version goes through them."""
         self.query(NoQuery)
         rows = Environment.objects.filter(tenant=self.actor.tenant).select_related("requires_success_in")
-        return Pages("position", "name").page(request, rows, lambda page: map(environment_json, page))
+        return Pages("position", "name").answer(request, rows, lambda page: map(environment_json, page))
 
     @described("get_environments", EnvironmentSerializer, summary="One environment")
     def retrieve(self, request: Request, tenant: str, environment: str) -> Response:
@@ -70,7 +70,7 @@ class EndpointViews(TenantViewSet):
         self.query(NoQuery)
         related = ("tenant", "environment", "model", "stable", "previous")
         rows = Endpoint.objects.filter(tenant=self.actor.tenant).select_related(*related)
-        return Pages("id").page(request, rows, document.of_endpoints)
+        return Pages("id").answer(request, rows, document.of_endpoints)
 
     @described("get_endpoints", EndpointSerializer, summary="What serves a model in an environment")
     def retrieve(self, request: Request, tenant: str, environment: str, model: str) -> Response:

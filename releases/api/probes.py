@@ -44,10 +44,11 @@ def _broker() -> str:
     broker = Connection(
         settings.CELERY_BROKER_URL, connect_timeout=PATIENCE_SECONDS, transport_options=options
     )
+    failures: tuple[type[BaseException], ...] = (KombuError, OSError, *broker.connection_errors)
     try:
         with broker:
             broker.ensure_connection(max_retries=1, interval_start=0, timeout=PATIENCE_SECONDS)
-    except (KombuError, OSError, *broker.connection_errors):
+    except failures:
         return "does not answer"
     return "ok"
 

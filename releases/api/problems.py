@@ -98,7 +98,7 @@ def _of_framework(error: exceptions.APIException) -> Problem:
         return Problem(422, "invalid", f"{path}: {messages[0]}".removeprefix(": "), errors)
     headers = {}
     if isinstance(error, exceptions.Throttled):
-        headers = _retry_after(error.wait or 1)
+        headers = _retry_after(getattr(error, "wait", None) or 1)
     if challenge := getattr(error, "auth_header", None):
         headers = {"WWW-Authenticate": challenge}
     codes = error.get_codes()

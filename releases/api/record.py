@@ -21,7 +21,7 @@ class RecordViews(TenantViewSet):
         """The history, oldest first."""
         self.query(NoQuery)
         rows = Transition.objects.filter(release=find.release(self.actor, release))
-        return Pages("sequence").page(request, rows, lambda page: map(document.of_transition, page))
+        return Pages("sequence").answer(request, rows, lambda page: map(document.of_transition, page))
 
     @listed("list_samples", SampleSerializer, summary="The samples, oldest first", parameters=[AfterQuery])
     def samples(self, request: Request, tenant: str, release: str) -> Response:
@@ -30,14 +30,14 @@ class RecordViews(TenantViewSet):
         rows = Sample.objects.filter(release=find.release(self.actor, release))
         if "after" in wanted:
             rows = rows.filter(at__gt=wanted["after"])
-        return Pages("at", "arm").page(request, rows, lambda page: map(document.of_sample, page))
+        return Pages("at", "arm").answer(request, rows, lambda page: map(document.of_sample, page))
 
     @listed("list_checks", CheckSerializer, summary="The validation and the smoke test, check by check")
     def checks(self, request: Request, tenant: str, release: str) -> Response:
         """What was checked, and how it went."""
         self.query(NoQuery)
         rows = ValidationCheck.objects.filter(release=find.release(self.actor, release))
-        return Pages("id").page(request, rows, lambda page: map(document.of_check, page))
+        return Pages("id").answer(request, rows, lambda page: map(document.of_check, page))
 
     @listed("list_approvals", ApprovalSerializer, summary="Who decided what")
     def approvals(self, request: Request, tenant: str, release: str) -> Response:
@@ -45,7 +45,7 @@ class RecordViews(TenantViewSet):
         self.query(NoQuery)
         found = find.release(self.actor, release)
         rows = Approval.objects.filter(release=found)
-        return Pages("id").page(
+        return Pages("id").answer(
             request, rows, lambda page: [document.of_approval(approval, found) for approval in page]
         )
 

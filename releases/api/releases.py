@@ -54,7 +54,7 @@ class ReleaseViews(TenantViewSet):
         if "active" in wanted:
             rows = rows.filter(phase__in=ACTIVE if wanted["active"] == "true" else TERMINAL)
         rows = rows.select_related(*document.RELATED).defer("evidence", "counters")
-        return Pages("-id").page(request, rows, document.of_releases)
+        return Pages("-id").answer(request, rows, document.of_releases)
 
     @described(
         "file_releases",

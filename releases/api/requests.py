@@ -25,10 +25,8 @@ class StrictSerializer(serializers.Serializer[Any]):
         """Collect unknown names together with everything else that is wrong."""
         errors: dict[str, Any] = {}
         if isinstance(data, Mapping):
-            known = ", ".join(self.fields) or "none"
-            errors = {
-                name: [f"is not known here; known are: {known}"] for name in data if name not in self.fields
-            }
+            said = [f"is not known here; known are: {', '.join(self.fields) or 'none'}"]
+            errors = {str(name)[:60]: said for name in data if name not in self.fields}
         try:
             content = super().to_internal_value(data)
         except serializers.ValidationError as error:

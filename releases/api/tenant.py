@@ -32,7 +32,6 @@ class TenantViewSet(ViewSet):
     throttle_classes = [CallerThrottle]
     capabilities: ClassVar[Mapping[str, Capability]] = {}
     actor: access.Actor
-    action: str | None
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         """Authenticate, count, enter the tenant, check the role; in this order."""
@@ -43,9 +42,10 @@ class TenantViewSet(ViewSet):
             token=request.auth if isinstance(request.auth, ApiToken) else None,
         )
         self.actor = replace(actor, request_id=request_id(request))
-        if self.action is not None:
-            reads = request.method in SAFE_METHODS
-            self.actor.require(Capability.VIEW if reads else self.capabilities[self.action])
+        if request.method in SAFE_METHODS:
+            self.actor.require(Capability.VIEW)
+        elif self.action:  # none: a method that this address does not have, answered 405
+            self.actor.require(self.capabilities[self.action])
 
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Response:
         """Say which request this was, and keep other people's answers out of caches."""

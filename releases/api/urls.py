@@ -3,7 +3,7 @@
 Names in paths are held against what can exist, so that nothing else ever reaches the database."""
 
 from django.http import HttpRequest, HttpResponse
-from django.urls import include, path, re_path, register_converter
+from django.urls import URLPattern, URLResolver, include, path, re_path, register_converter
 from django.urls.converters import StringConverter
 from django.views.decorators.csrf import csrf_exempt
 from drf_spectacular.views import SpectacularAPIView
@@ -51,7 +51,7 @@ def unknown_route(request: HttpRequest, rest: str = "") -> HttpResponse:
     return Problem(404, "no_such_route", f"There is nothing at this address.{hint}").response()
 
 
-release_routes = [
+release_routes: list[URLPattern] = [
     path("", ReleaseViews.as_view({"get": "retrieve"}), name="release"),
     path("wait/", ReleaseViews.as_view({"get": "wait"}), name="wait"),
     *(
@@ -64,7 +64,7 @@ release_routes = [
     ),
 ]
 
-tenant_routes = [
+tenant_routes: list[URLPattern | URLResolver] = [
     path("models/", ModelViews.as_view({"get": "list", "post": "create"}), name="models"),
     path("models/<name:model>/", ModelViews.as_view({"get": "retrieve"}), name="model"),
     path(
@@ -106,7 +106,7 @@ tenant_routes = [
     path("tokens/<int:token>/", TokenViews.as_view({"delete": "destroy"}), name="token"),
 ]
 
-urlpatterns = [
+urlpatterns: list[URLPattern | URLResolver] = [
     path("healthz", healthz, name="healthz"),
     path("readyz", readyz, name="readyz"),
     path("metrics", metrics, name="metrics"),
