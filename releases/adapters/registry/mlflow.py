@@ -60,8 +60,7 @@ class MLflowRegistry:
         while True:
             page = self._server.get("model-versions/search", **query)
             versions += [
-                _version(entry, aliases.get(entry["version"], []))
-                for entry in page.get("model_versions", [])
+                _version(entry, aliases.get(entry["version"], [])) for entry in page.get("model_versions", [])
             ]
             if not page.get("next_page_token"):
                 return versions
@@ -101,9 +100,7 @@ class MLflowRegistry:
         created = self._server.post("model-versions/create", body)["model_version"]
         return self.get_version(name, int(created["version"]))
 
-    def annotate(
-        self, name: str, number: int, tags: Mapping[str, str], aliases: Sequence[str] = ()
-    ) -> None:
+    def annotate(self, name: str, number: int, tags: Mapping[str, str], aliases: Sequence[str] = ()) -> None:
         """Tags first: a version under an alias has its tags already."""
         version = {"name": name, "version": str(number)}
         for key, value in tags.items():

@@ -29,7 +29,10 @@ class TrackingServer:
 
     def __init__(self, url: str, timeout: float = 15.0) -> None:
         self._client = httpx.Client(
-            base_url=url.rstrip("/"), timeout=httpx.Timeout(timeout, connect=min(timeout, 3.0))
+            base_url=url.rstrip("/"),
+            timeout=httpx.Timeout(timeout, connect=min(timeout, 3.0)),
+            # No connection is kept: the client may be inherited over a fork, and MLflow may restart.
+            limits=httpx.Limits(max_keepalive_connections=0),
         )
         self.host = urlsplit(url).netloc.rpartition("@")[2]
 

@@ -1,0 +1,58 @@
+"""Builds the adapters from the settings; the only place that knows which vendor is behind which port.
+
+Only entry points (tasks, commands, views) call it: services get their ports as arguments.
+"""
+
+from functools import cache
+
+from django.conf import settings
+
+from releases.adapters.gateway.http import HttpGateway
+from releases.adapters.metrics.envoy import EnvoyMetrics, EnvoyMetricsConfig
+from releases.adapters.notifier.webhook import WebhookConfig, WebhookNotifier
+from releases.adapters.probe.subprocess import SubprocessProbe, SubprocessProbeConfig
+from releases.adapters.registry.mlflow import MLflowConfig, MLflowRegistry
+from releases.adapters.router.envoy import EnvoyRouter, EnvoyRouterConfig
+from releases.adapters.target.local import LocalTarget, LocalTargetConfig
+from releases.ports import Ports
+from releases.services.artifacts import ArtifactStore
+
+# A model server that wrote byte code next to a model's code would change the artifact's digest.
+MODEL_ENVIRONMENT = {"PYTHONDONTWRITEBYTECODE": "1", "MLFLOW_DISABLE_TELEMETRY": "true"}
+
+
+@cache
+def ports(kind: str) -> Ports:
+    """The ports of a kind of serving target, one instance per process; raises on an unknown kind."""
+    if kind != "local":
+        raise ValueError(f"unknown kind of serving target: {kind[:40]!r}; known is: local")
+    first, _, last = settings.MODEL_PORTS.partition("-")
+    return Ports(
+        registry=MLflowRegistry(MLflowConfig(settings.MLFLOW_TRACKING_URI)),
+        target=LocalTarget(
+            LocalTargetConfig(
+                supervisor_socket=settings.SUPERVISOR_SOCKET,
+                var=settings.VAR,
+                ports=range(int(first), int(last) + 1),
+                models_python=settings.MODELS_PYTHON,
+                environment=MODEL_ENVIRONMENT,
+            )
+        ),
+        router=EnvoyRouter(
+            EnvoyRouterConfig(
+                admin=settings.ENVOY_ADMIN, xds=settings.ENVOY_XDS, gateway_url=settings.GATEWAY_URL
+            )
+        ),
+        metrics=EnvoyMetrics(EnvoyMetricsConfig(settings.ENVOY_ADMIN)),
+        probe=SubprocessProbe(
+            SubprocessProbeConfig(python=settings.MODELS_PYTHON / "python", root=settings.BASE_DIR)
+        ),
+        gateway=HttpGateway(),
+        notifier=WebhookNotifier(WebhookConfig(settings.CALLBACK_ALLOW_PRIVATE)),
+    )
+
+
+@cache
+def artifact_store() -> ArtifactStore:
+    """The store of fetched artifacts."""
+    return ArtifactStore(settings.ARTIFACTS)
