@@ -11,17 +11,14 @@ from tests.mlflow_server import mlflow_server, wines
 __all__ = ["mlflow_server", "wines"]  # fixtures for the whole suite
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_configure(config: pytest.Config) -> None:
-    """Before Django reads its settings: say where the engines will be."""
-    worker = getattr(config, "workerinput", {}).get("workerid")
-    if worker is None:
-        engines.announce()
-    else:
-        engines.use_own_redis_database(worker)
-    # Here and not in pyproject.toml: pytest-django would read the settings before this hook.
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mlops_portal.settings")
-    django.setup()
+# At the import of this file: the settings have to be there before a conftest below it is imported, and
+# not in pyproject.toml, where pytest-django would read them before anybody has said where the engines are.
+if (worker := os.environ.get("PYTEST_XDIST_WORKER")) is None:
+    engines.announce()
+else:
+    engines.use_own_redis_database(worker)
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mlops_portal.settings")
+django.setup()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
