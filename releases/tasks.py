@@ -6,14 +6,15 @@ Every message may be lost or come twice: the services find out themselves what i
 import logging
 
 from celery import shared_task
+from django.conf import settings
 from django.core.cache import cache
 from redis.exceptions import RedisError
 
-from releases.adapters.factory import artifact_store, ports
+from releases.adapters.factory import ports
 from releases.models import Environment, ModelVersion, Release
 from releases.ports import AdapterError
 from releases.services import catalog, health, notifications, smoke, validate, watchdog
-from releases.services.artifacts import restore
+from releases.services.artifacts import ArtifactStore, restore
 from releases.services.converge import Errands
 from releases.services.reconcile import now
 from releases.services.reconcile import reconcile as run_pass
@@ -22,6 +23,11 @@ logger = logging.getLogger(__name__)
 
 # Passes that follow each other at once within one tick, when decisions ask for it.
 PASSES_PER_TICK = 5
+
+
+def artifact_store() -> ArtifactStore:
+    """Where fetched artifacts are kept."""
+    return ArtifactStore(settings.ARTIFACTS)
 
 
 def _once(key: str, seconds: int) -> bool:

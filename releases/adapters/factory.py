@@ -15,7 +15,6 @@ from releases.adapters.registry.mlflow import MLflowConfig, MLflowRegistry
 from releases.adapters.router.envoy import EnvoyRouter, EnvoyRouterConfig
 from releases.adapters.target.local import LocalTarget, LocalTargetConfig
 from releases.ports import Ports
-from releases.services.artifacts import ArtifactStore
 
 # A model server that wrote byte code next to a model's code would change the artifact's digest.
 MODEL_ENVIRONMENT = {"PYTHONDONTWRITEBYTECODE": "1", "MLFLOW_DISABLE_TELEMETRY": "true"}
@@ -50,9 +49,3 @@ def ports(kind: str) -> Ports:
         gateway=HttpGateway(),
         notifier=WebhookNotifier(WebhookConfig(settings.CALLBACK_ALLOW_PRIVATE)),
     )
-
-
-@cache
-def artifact_store() -> ArtifactStore:
-    """The store of fetched artifacts."""
-    return ArtifactStore(settings.ARTIFACTS)
