@@ -8,11 +8,13 @@ import logging
 from celery import shared_task
 from django.conf import settings
 from django.core.cache import cache
+from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from releases.adapters.factory import ports
+from releases.domain.release import Phase
 from releases.models import Environment, ModelVersion, Release
-from releases.ports import AdapterError
+from releases.ports import AdapterError, Refused
 from releases.services import catalog, health, notifications, smoke, validate, watchdog
 from releases.services.artifacts import ArtifactStore, restore
 from releases.services.converge import Errands
@@ -38,18 +40,27 @@ def _once(key: str, seconds: int) -> bool:
         return False  # the broker is the same Redis: the message would not get through either
 
 
-def _send(task: object, argument: object, key: str, seconds: int) -> None:
-    if _once(key, seconds):
-        task.apply_async((argument,), expires=max(60, seconds), retry=False)  # type: ignore[attr-defined]
+def _send(task: Task, seconds: int, argument: str | int) -> None:
+    if not _once(f"{task.name}:{argument}", seconds):
+        return
+    try:
+        task.apply_async((argument,), expires=60, retry=False)
+    except OperationalError as error:
+        logger.warning("%s(%s) cannot be sent: %s; the next pass asks again", task.name, argument, error)
+
+
+def artifact_store() -> ArtifactStore:
+    """Where artifacts lie."""
+    return ArtifactStore(settings.ARTIFACTS)
 
 
 def errands() -> Errands:
-    """How the services send for heavy work."""
+    """How the services send for heavy work; the seconds say how often the same may be asked for."""
     return Errands(
-        validate=lambda pk: _send(heavy_validate, pk, f"validate:{pk}", 5),
-        smoke=lambda pk: _send(heavy_smoke, pk, f"smoke:{pk}", 2),
-        fetch=lambda pk: _send(heavy_fetch, pk, f"fetch:{pk}", 10),
-        announce=lambda pk: _send(heavy_announce, pk, f"announce:{pk}", 10),
+        validate=partial(_send, heavy_validate, 5),
+        smoke=partial(_send, heavy_smoke, 2),
+        fetch=partial(_send, heavy_fetch, 10),
+        announce=partial(_send, heavy_announce, 10),
         store=artifact_store(),
     )
 
@@ -101,7 +112,11 @@ def heavy_smoke(release_id: str) -> None:
 def heavy_fetch(version_id: int) -> None:
     """Fetch an artifact again that has vanished from the store."""
     version = ModelVersion.objects.select_related("model").get(pk=version_id)
-    restore(version, ports("local").registry, artifact_store())
+    try:
+        restore(version, ports("local").registry, artifact_store())
+    except Refused as error:
+        waiting = Release.objects.filter(version=version, phase=Phase.DEPLOYING)
+        waiting.update(refusal=str(error), next_wake_at=now())
 
 
 @shared_task

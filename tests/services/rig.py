@@ -99,7 +99,10 @@ class Rig:
         """Spread requests over the arms as they are in effect; whole numbers, so it is repeatable."""
         for setting in self.world.router.in_effect.values():
             share = setting.split.candidate
-            parts = ((setting.stable, requests * (100 - share) // 100), (setting.candidate, requests * share // 100))
+            parts = (
+                (setting.stable, requests * (100 - share) // 100),
+                (setting.candidate, requests * share // 100),
+            )
             for arm, count in parts:
                 if arm is None or arm.ref not in self.world.target.deployments:
                     continue
