@@ -4,8 +4,9 @@ Every message may be lost or come twice: the services find out themselves what i
 """
 
 import logging
+from functools import partial
 
-from celery import shared_task
+from celery import Task, shared_task
 from django.conf import settings
 from django.core.cache import cache
 from kombu.exceptions import OperationalError
@@ -47,11 +48,6 @@ def _send(task: Task, seconds: int, argument: str | int) -> None:
         task.apply_async((argument,), expires=60, retry=False)
     except OperationalError as error:
         logger.warning("%s(%s) cannot be sent: %s; the next pass asks again", task.name, argument, error)
-
-
-def artifact_store() -> ArtifactStore:
-    """Where artifacts lie."""
-    return ArtifactStore(settings.ARTIFACTS)
 
 
 def errands() -> Errands:

@@ -117,7 +117,7 @@ def fetch(version: ModelVersion, registry: ModelRegistry, store: ArtifactStore) 
 
     Raises `Refused` or `Unreachable` of the registry, and `Invalid` for an artifact that is none."""
     with store.scratch() as scratch:
-        registry.download(version.model.name, version.registry_version, scratch)
+        registry.download(version.model.registry_name, version.registry_version, scratch)
         return store.adopt(scratch)
 
 

@@ -1,5 +1,6 @@
 """Engines away, workers killed, two at once: nothing is lost and nothing is done twice."""
 
+import shutil
 from datetime import timedelta
 
 import pytest
@@ -94,7 +95,9 @@ def test_stale_worker_writes_nothing_when_somebody_else_was_faster(rig: Rig) -> 
     commands.act(rig.ada, release.pk, Act.PAUSE, "wait", at=rig.at)
     decision = persist.Decision(stale.state(), "stale", is_event=False)
     assert persist.quietly([persist.Outcome(stale, decision, None)], rig.at) == []
-    assert not persist.event(persist.Outcome(stale, persist.Decision(stale.state(), "stale", True), None), rig.at)
+    assert not persist.event(
+        persist.Outcome(stale, persist.Decision(stale.state(), "stale", True), None), rig.at
+    )
     release.refresh_from_db()
     assert release.intent == "pause"
     assert "stale" not in rig.reasons(release)
@@ -134,7 +137,7 @@ def test_artifact_that_vanished_is_fetched_again(rig: Rig) -> None:
     release = rig.file(candidate)
     rig.run(release, "deploying")
     candidate.refresh_from_db()
-    rig.store.remove(candidate.digest)
+    shutil.rmtree(rig.store.path(candidate.digest))
     rig.world.target.deployments.clear()
     assert rig.run(release, "succeeded").phase == "succeeded"
 

@@ -114,7 +114,9 @@ def test_meddling_with_the_split_is_repaired_and_told(rig: Rig) -> None:
     router = rig.world.router
     right = router.in_effect[release.endpoint.route]
     assert right.candidate == Arm(candidate, right.candidate.address)  # type: ignore[union-attr]
-    router.in_effect[release.endpoint.route] = type(right)(type(right.split)(90), right.stable, right.candidate)
+    router.in_effect[release.endpoint.route] = type(right)(
+        type(right.split)(90), right.stable, right.candidate
+    )
     rig.tick()
     assert router.in_effect[release.endpoint.route] == right
     assert "changed from outside" in rig.reasons(release)
