@@ -31,7 +31,7 @@ STOP_ORDER = (
     {"envoy", "mlflow"},
     {"redis", "postgres"},
 )
-FAILED_STARTS = 4
+STARTS = 4  # so often may a program end while its readiness is awaited
 
 
 class Stack:
@@ -156,19 +156,20 @@ class Stack:
         step.act()
         for program in step.starts:
             self.supervisor.start(program)
-        failed_starts: set[int] = set()
+        lives: set[tuple[str, int]] = set()
         while not step.ready():
-            for program in step.awaits:
-                info = self.supervisor.program(program)
-                if info["statename"] in ("BACKOFF", "FATAL"):
-                    failed_starts.add(info["start"])
-            if len(failed_starts) >= FAILED_STARTS or time.monotonic() - began > step.patience:
-                raise self._not_ready(step, ends_at_once=len(failed_starts) >= FAILED_STARTS)
+            lives |= {(name, self.supervisor.program(name)["start"]) for name in step.awaits}
+            if len(lives) > STARTS or time.monotonic() - began > step.patience:
+                raise self._not_ready(step, ends_by_itself=len(lives) > STARTS)
             time.sleep(0.05)
         progress.finish(step.label, time.monotonic() - began)
 
-    def _not_ready(self, step: Step, ends_at_once: bool) -> NotReady:
-        what = "ends as soon as it starts" if ends_at_once else f"was not ready within {step.patience:.0f} s"
+    def _not_ready(self, step: Step, ends_by_itself: bool) -> NotReady:
+        what = (
+            "ends by itself again and again"
+            if ends_by_itself
+            else f"was not ready within {step.patience:.0f} s"
+        )
         tails = [f"--- {path}\n{tail(path)}" for path in map(self.layout.log_of, step.awaits)]
         return NotReady("\n".join([f"{step.label} {what}", *tails]))
 
