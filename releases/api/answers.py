@@ -219,6 +219,25 @@ class ApprovalSerializer(Fields):
     at = serializers.DateTimeField()
 
 
+class ChainSerializer(Fields):
+    """How to verify an evidence document."""
+
+    algorithm = serializers.CharField()
+    genesis = serializers.CharField()
+    last = serializers.CharField()
+    whole = serializers.BooleanField()
+    seal = serializers.CharField()
+
+
+class EvidenceDocumentSerializer(Fields):
+    """Everything that is kept of a release, sealed by the chain of its history."""
+
+    format = serializers.CharField()
+    exported_at = serializers.DateTimeField()
+    record = serializers.DictField()
+    chain = ChainSerializer()
+
+
 # ---- models and places -----------------------------------------------------------------------------
 class ModelSerializer(Fields):
     """A registered model."""

@@ -1,13 +1,18 @@
 """What is kept of a release, over HTTP: history, samples, checks, approvals, evidence."""
 
-from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from releases.api.answers import ApprovalSerializer, CheckSerializer, SampleSerializer, TransitionSerializer
+from releases.api.answers import (
+    ApprovalSerializer,
+    CheckSerializer,
+    EvidenceDocumentSerializer,
+    SampleSerializer,
+    TransitionSerializer,
+)
 from releases.api.pagination import Pages
 from releases.api.requests import AfterQuery, NoQuery
-from releases.api.schema import listed
+from releases.api.schema import described, listed
 from releases.api.tenant import TenantViewSet
 from releases.models import Approval, Sample, Transition, ValidationCheck
 from releases.services import document, evidence_export, find
@@ -49,12 +54,7 @@ class RecordViews(TenantViewSet):
             request, rows, lambda page: [document.of_approval(approval, found) for approval in page]
         )
 
-    @extend_schema(
-        operation_id="get_evidence",
-        summary="The whole record as one document",
-        responses={200: {"type": "object", "additionalProperties": True}},
-        tags=["evidence"],
-    )
+    @described("get_evidence", EvidenceDocumentSerializer, summary="The whole record as one document")
     def evidence(self, request: Request, tenant: str, release: str) -> Response:
         """The whole record with the chain's hashes, to be kept and verified elsewhere."""
         self.query(NoQuery)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema, extend_schema_serializer
 from drf_spectacular.views import SpectacularSwaggerSplitView
 from rest_framework import serializers
 
@@ -71,7 +71,8 @@ def page_of(answer: Form) -> Form:
         "previous": serializers.URLField(allow_null=True),
         "results": answer(many=True),
     }
-    return type(answer.__name__.replace("Serializer", "PageSerializer"), (serializers.Serializer,), fields)
+    page = type(answer.__name__.replace("Serializer", "PageSerializer"), (serializers.Serializer,), fields)
+    return extend_schema_serializer(many=False)(page)
 
 
 def header(name: str, description: str) -> OpenApiParameter:
