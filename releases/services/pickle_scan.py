@@ -10,6 +10,7 @@ import contextlib
 import gzip
 import json
 import lzma
+import posixpath
 import tempfile
 import zipfile
 import zlib
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+import yaml
 from picklescan.scanner import SafetyLevel, ScanResult, scan_bytes
 
 PICKLES = {".pkl", ".pickle", ".cloudpickle", ".joblib", ".dill", ".pt", ".pth", ".ckpt", ".bin"}
@@ -25,6 +27,12 @@ TEXTS = {".json", ".yaml", ".yml", ".txt", ".md", ".csv", ".py", ".toml"}
 MOST_BYTES = 4 << 30  # of one file, unpacked
 CHUNK_BYTES = 1 << 20
 SAFE_MODULES = ("builtins", "collections", "numpy", "scipy", "sklearn")
+# Names that reach files, the network or code, which picklescan only calls suspicious.
+ALSO_DANGEROUS = {"io.open", "codecs.open", "builtins.__import__", "builtins.globals"}
+ALSO_DANGEROUS_MODULES = {
+    *("code", "codeop", "ftplib", "http", "importlib", "marshal", "multiprocessing"),
+    *("pathlib", "smtplib", "socketserver", "tempfile", "urllib", "xmlrpc"),
+}
 _PROTOCOLS = tuple(bytes([0x80, protocol]) for protocol in range(2, 6))
 _LZ4 = b"\x04\x22\x4d\x18"
 
@@ -54,6 +62,7 @@ def scan(directory: Path) -> Scan:
     dangerous: list[Finding] = []
     suspicious: list[Finding] = []
     notes: list[str] = []
+    named = _named_as_pickles(directory / "MLmodel")
     for path in sorted(path for path in directory.rglob("*") if path.is_file()):
         file = path.relative_to(directory).as_posix()
         if path.suffix == ".py":
@@ -62,9 +71,9 @@ def scan(directory: Path) -> Scan:
             foreign = _foreign_types(path)
             notes.append(f"{file}: skops, which loads only types that are named as trusted")
             suspicious += [Finding(file, f"asks for the type {name}") for name in foreign]
-        if path.suffix in TEXTS or path.name == "MLmodel":
-            continue
-        expected = path.suffix in PICKLES
+        expected = path.suffix in PICKLES or file in named
+        if not expected and (path.suffix in TEXTS or file == "MLmodel"):
+            continue  # read as text, it may look like the oldest kind of pickle
         found = _scan_file(path, expected)
         dangerous += [Finding(file, what) for what in found.dangerous]
         if found.is_pickle or expected:
@@ -103,7 +112,9 @@ def _sorted_out(result: ScanResult, is_pickle: bool, expected: bool) -> _Found:
     dangerous, suspicious = [], []
     for found in sorted(result.globals, key=lambda one: (one.module, one.name)):
         name = f"{found.module}.{found.name}"[:200]
-        if found.safety is SafetyLevel.Dangerous:
+        module = found.module.partition(".")[0]
+        forbidden = name in ALSO_DANGEROUS or module in ALSO_DANGEROUS_MODULES
+        if forbidden or found.safety is SafetyLevel.Dangerous:
             dangerous.append(f"imports {name}")
         elif found.safety is SafetyLevel.Suspicious:
             suspicious.append(f"imports {name}")
@@ -149,6 +160,21 @@ def _chunks(read: Callable[[int], bytes], unpacker: Any) -> Iterator[bytes]:
         yield unpacker.decompress(chunk, CHUNK_BYTES)
         while unpacker.unconsumed_tail:
             yield unpacker.decompress(unpacker.unconsumed_tail, CHUNK_BYTES)
+
+
+def _named_as_pickles(mlmodel: Path) -> set[str]:
+    """The files that the model says it unpickles, whatever they are called."""
+    try:
+        described = yaml.safe_load(mlmodel.read_bytes())
+        flavors = [flavor for flavor in described["flavors"].values() if isinstance(flavor, dict)]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError):
+        return set()
+    return {
+        posixpath.normpath(flavor[key])
+        for flavor in flavors
+        for key in ("pickled_model", "python_model")
+        if isinstance(flavor.get(key), str) and not flavor[key].endswith((".skops", ".py"))
+    }
 
 
 def _foreign_types(path: Path) -> list[str]:
