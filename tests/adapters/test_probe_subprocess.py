@@ -27,7 +27,7 @@ def inspect(tmp_path: Path) -> Inspect:
 
     def run(
         load: str = "pass",
-        predict: str = "return data['a'] * 2",
+        predict: str = "return data[['a']] * 2",
         example: bool = True,
         seconds: float = 60,
         memory_mb: int = 1024,
@@ -149,17 +149,20 @@ def test_inspect_shows_the_model_neither_secrets_nor_input(
     assert report.failure.endswith("RuntimeError: leaks [] input ''")
 
 
-def test_inspect_of_a_forged_report_survives_it(inspect: Inspect) -> None:
+def test_inspect_of_a_model_that_puts_a_pipe_in_place_of_the_report_does_not_wait_for_it(
+    inspect: Inspect,
+) -> None:
     report = inspect(
         predict="""
-            import glob
-            for path in glob.glob(os.path.join(os.environ["HOME"], "report.json")):
-                os.remove(path)
-                os.mkfifo(path)
+            path = os.path.join(os.environ["HOME"], "report.json")
+            os.remove(path)
+            os.mkfifo(path)
+            sys.stderr.write("forged\\n")
+            sys.stderr.flush()
             os._exit(0)
         """
     )
-    assert report.failure == ("the process ended with code 0 while starting: it said nothing")
+    assert report.failure == "the process ended with code 0 while starting: forged"
 
 
 def is_running(pid: int) -> bool:
