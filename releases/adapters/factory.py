@@ -34,7 +34,8 @@ def ports(kind: str) -> Ports:
                 var=settings.VAR,
                 ports=range(int(first), int(last) + 1),
                 models_python=settings.MODELS_PYTHON,
-                environment=MODEL_ENVIRONMENT,
+                # By the mark the stack finds model servers that a killed supervisor left behind.
+                environment={**MODEL_ENVIRONMENT, "PORTAL_STACK": str(settings.VAR)},
             )
         ),
         router=EnvoyRouter(
