@@ -1,0 +1,11 @@
+"""The catalog: versions registered by us or found in the registry, and what the registry is told.
+
+The registry owns its numbers and artifacts, the tag `semantic_version` carries our number, and the rows
+mirror both.
+"""
+
+from releases.services.catalog.announcing import announce
+from releases.services.catalog.discovery import discover, poll
+from releases.services.catalog.registering import register_version
+
+__all__ = ["announce", "discover", "poll", "register_version"]
