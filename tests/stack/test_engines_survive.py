@@ -25,9 +25,8 @@ GIVEN = {"PATH": os.environ["PATH"], "PORTS": "auto"}
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    var = tmp_path_factory.mktemp("engines") / "var"
-    with Stack(var, given=GIVEN, services=ENGINES) as running:
+def stack(shared_var: Path) -> Iterator[Stack]:
+    with Stack(shared_var, given=GIVEN, services=ENGINES) as running:
         yield running
     assert stack_processes(running.layout.var) == []
 
@@ -118,8 +117,7 @@ time.sleep(300)
 """
 
 
-def test_starter_and_supervisor_killed_leave_processes_that_the_next_start_ends(tmp_path: Path) -> None:
-    var = tmp_path / "var"
+def test_starter_and_supervisor_killed_leave_processes_that_the_next_start_ends(var: Path) -> None:
     project = Path(__file__).parents[2]
     starter = subprocess.Popen([sys.executable, "-c", STARTER, str(var)], cwd=project, stdout=subprocess.PIPE)
     assert starter.stdout is not None
@@ -141,8 +139,8 @@ def test_starter_and_supervisor_killed_leave_processes_that_the_next_start_ends(
     assert stack_processes(var) == []
 
 
-def test_program_added_at_run_time_ends_with_the_stack(tmp_path: Path) -> None:
-    with Stack(tmp_path / "var", given=GIVEN, services=("redis",)) as stack:
+def test_program_added_at_run_time_ends_with_the_stack(var: Path) -> None:
+    with Stack(var, given=GIVEN, services=("redis",)) as stack:
         # What the local serving target does: a file in the include folder, then two calls.
         section = "[program:model-x]\ncommand=sh -c 'sleep 300 & sleep 300'\nstopasgroup=true\n"
         (stack.layout.model_programs / "model-x.conf").write_text(section)
