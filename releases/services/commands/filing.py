@@ -57,6 +57,9 @@ def file_release(
     try:
         with transaction.atomic():
             endpoint = _endpoint(chosen, place)
+            # The same request may have been filed while this one waited for the lock.
+            if idempotency_key is not None and (known := _known(actor, idempotency_key, body_hash)):
+                return known, False
             _check_endpoint(endpoint, chosen, place)
             release = Release(
                 tenant=actor.tenant,
@@ -127,9 +130,7 @@ def _known(actor: Actor, key: str, body_hash: str) -> Release | None:
     if row is None:
         return None
     if row.body_hash != body_hash:
-        raise Invalid(
-            "This Idempotency-Key was used with another content.", code="idempotency_key_reused"
-        )
+        raise Invalid("This Idempotency-Key was used with another content.", code="idempotency_key_reused")
     return find.release(actor, row.release_id)
 
 
