@@ -1,16 +1,16 @@
 """The Envoy gateway: its bootstrap and the first files of its filesystem xDS.
 
-Knows that routes come by RDS under the name `gateway`; must not know any route. `lds.yaml` is
-written at every start (it holds the port); `rds.yaml` and `cds.yaml` belong to the traffic router,
+Knows that routes come by RDS under the name `gateway`; must not know any route. `lds.json` is
+written at every start (it holds the port); `rds.json` and `cds.json` belong to the traffic router,
 which replaces them by rename, and are only made when there are none.
 """
 
+import json
 import os
 from pathlib import Path
 from typing import Any
 
 import httpx
-import yaml
 
 from mlops_portal.stack.layout import Layout, package_folder
 from mlops_portal.stack.programs import Program
@@ -48,10 +48,8 @@ def watched(layout: Layout, name: str) -> dict[str, Any]:
     """A configuration source that is a file replaced by rename."""
     return {
         "resource_api_version": "V3",
-        "path_config_source": {
-            "path": str(layout.xds / name),
-            "watched_directory": {"path": str(layout.xds)},
-        },
+        # No watched directory: with it Envoy would read all files again when one of them changes.
+        "path_config_source": {"path": str(layout.xds / name)},
     }
 
 
@@ -61,8 +59,8 @@ def bootstrap(layout: Layout) -> dict[str, Any]:
         "node": {"id": "mlops-portal-gateway", "cluster": "mlops-portal"},
         "admin": {"address": {"pipe": {"path": str(layout.envoy_admin), "mode": 0o600}}},
         "dynamic_resources": {
-            "lds_config": watched(layout, "lds.yaml"),
-            "cds_config": watched(layout, "cds.yaml"),
+            "lds_config": watched(layout, "lds.json"),
+            "cds_config": watched(layout, "cds.json"),
         },
         # Latencies reach the statistics only at a flush; the default of 5 s is as long as a release.
         "stats_flush_interval": "1s",
@@ -77,7 +75,7 @@ def listener(layout: Layout, address: str, port: int) -> dict[str, Any]:
     manager = {
         "@type": f"{API}.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": "gateway",
-        "rds": {"route_config_name": ROUTES, "config_source": watched(layout, "rds.yaml")},
+        "rds": {"route_config_name": ROUTES, "config_source": watched(layout, "rds.json")},
         "http_filters": [
             {
                 "name": "envoy.filters.http.router",
@@ -114,27 +112,27 @@ def no_routes() -> dict[str, Any]:
 
 
 def replace(path: Path, content: dict[str, Any]) -> None:
-    """Write a YAML file so that a reader sees the old one or the new one, never half of one."""
+    """Write a JSON file so that a reader sees the old one or the new one, never half of one."""
     beside = path.with_suffix(".new")
-    beside.write_text(yaml.safe_dump(content, sort_keys=False))
+    beside.write_text(json.dumps(content, indent=2))
     os.replace(beside, path)
 
 
 def prepare(layout: Layout, address: str, port: int) -> None:
     """Write the bootstrap and the xDS files that are the stack's business."""
-    replace(layout.envoy / "bootstrap.yaml", bootstrap(layout))
-    replace(layout.xds / "lds.yaml", {"resources": [listener(layout, address, port)]})
-    if not (layout.xds / "cds.yaml").exists():
-        replace(layout.xds / "cds.yaml", {"resources": []})
-    if not (layout.xds / "rds.yaml").exists():
-        replace(layout.xds / "rds.yaml", {"resources": [no_routes()]})
+    replace(layout.envoy / "bootstrap.json", bootstrap(layout))
+    replace(layout.xds / "lds.json", {"resources": [listener(layout, address, port)]})
+    if not (layout.xds / "cds.json").exists():
+        replace(layout.xds / "cds.json", {"resources": []})
+    if not (layout.xds / "rds.json").exists():
+        replace(layout.xds / "rds.json", {"resources": [no_routes()]})
 
 
 def program(layout: Layout) -> Program:
     """Envoy in the foreground; several of them may run on one machine."""
     options = ("--disable-hot-restart", "--concurrency", "2", "--log-level", "warning")
     binary = package_folder("envoy") / "_bin" / "envoy"
-    return Program(name="envoy", command=(str(binary), "-c", str(layout.envoy / "bootstrap.yaml"), *options))
+    return Program(name="envoy", command=(str(binary), "-c", str(layout.envoy / "bootstrap.json"), *options))
 
 
 def answers(layout: Layout, url: str) -> bool:

@@ -57,7 +57,7 @@ class Layout:
 
     @property
     def xds(self) -> Path:
-        """The folder that Envoy watches: lds.yaml, cds.yaml, rds.yaml."""
+        """The folder that Envoy watches: lds.json, cds.json, rds.json."""
         return self.envoy / "xds"
 
     @property

@@ -141,7 +141,7 @@ def test_weights_changed_by_somebody_else_are_seen(
 ) -> None:
     stable, candidate = arms(red, white)
     router.apply({WINE: RouteSetting(TrafficSplit(10), stable, candidate)})
-    path = envoy.layout.xds / "rds.yaml"
+    path = envoy.layout.xds / "rds.json"
     content = json.loads(path.read_text())
     for_all = content["resources"][0]["virtual_hosts"][0]["routes"][1]
     for_all["route"]["weighted_clusters"]["clusters"][0]["weight"] = 40
@@ -160,7 +160,7 @@ def test_clusters_nobody_uses_are_dropped_by_a_later_change(
     router.apply({WINE: RouteSetting(TrafficSplit(10), stable, candidate)})
     router.apply({WINE: RouteSetting(TrafficSplit(0), stable, None)})
     router.apply({WINE: RouteSetting(TrafficSplit(0), stable, None)})
-    resources = json.loads((envoy.layout.xds / "cds.yaml").read_text())["resources"]
+    resources = json.loads((envoy.layout.xds / "cds.json").read_text())["resources"]
     assert [cluster["name"] for cluster in resources] == [stable.ref]
 
 
@@ -168,11 +168,11 @@ def test_broken_file_of_the_gateway_is_refused_and_kept(
     envoy: Gateway, router: EnvoyRouter, red: Model, tmp_path: Path
 ) -> None:
     broken = EnvoyRouter(EnvoyRouterConfig(str(envoy.layout.envoy_admin), tmp_path, envoy.url))
-    (tmp_path / "rds.yaml").write_text("resources: [")
+    (tmp_path / "rds.json").write_text('{"resources": [')
     setting = RouteSetting(TrafficSplit(0), Arm("wine-red", red.address), None)
-    with pytest.raises(Refused, match=r"rds\.yaml"):
+    with pytest.raises(Refused, match=r"rds\.json"):
         broken.apply({WINE: setting})
-    assert (tmp_path / "rds.yaml").read_text() == "resources: ["
+    assert (tmp_path / "rds.json").read_text() == '{"resources": ['
 
 
 def test_request_under_way_outlives_its_route_and_its_cluster(
@@ -187,7 +187,7 @@ def test_request_under_way_outlives_its_route_and_its_cluster(
     assert eventually(lambda: len(red.paths) > arrived)
     for _ in range(2):  # the second one drops the cluster
         router.apply({WINE: RouteSetting(TrafficSplit(0), new, None)})
-    assert old.ref not in (envoy.layout.xds / "cds.yaml").read_text()
+    assert old.ref not in (envoy.layout.xds / "cds.json").read_text()
     assert answers == []
     slow.join(10)
     assert [(a.status_code, a.json()["model_name"]) for a in answers] == [(200, "red")]

@@ -8,13 +8,11 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from releases.adapters.envoy_admin import EnvoyAdmin
 from releases.adapters.router import envoy_resources as resources
@@ -83,7 +81,6 @@ class EnvoyRouter:
         with self._locked():
             clusters = self._clusters_on_disk()
             routes = self._routes_on_disk()
-            before = {name: resources.address_of(cluster) for name, cluster in clusters.items()}
             self._collect_garbage(clusters, routes)
             needed: dict[str, Resource] = {}
             for route, setting in wanted.items():
@@ -93,12 +90,9 @@ class EnvoyRouter:
                     needed |= resources.clusters_of(setting)
                     made = resources.routes_of(route, setting, self._config.request_seconds)
                     routes |= {item["name"]: item for item in made}
-            self._write("cds.yaml", list((clusters | needed).values()))
-            addresses = {name: resources.address_of(needed[name]) for name in needed}
-            if any(before.get(name) != address for name, address in addresses.items()):
-                self._await_clusters(addresses)
+            self._bring_clusters(clusters, needed)
             configuration = resources.route_configuration(ROUTE_CONFIGURATION, routes.values())
-            self._write("rds.yaml", [configuration])
+            self._write("rds.json", [configuration])
             self._await_routes(wanted)
 
     def _collect_garbage(self, clusters: dict[str, Resource], routes: Mapping[str, Resource]) -> None:
@@ -111,40 +105,56 @@ class EnvoyRouter:
         if not unused:
             return
         try:
-            unused -= resources.cluster_names(self._in_effect().routes.values())
+            seen = self._in_effect("dynamic_route_configs")
+            unused -= resources.cluster_names(seen.routes.values())
         except Unreachable:
             return
         for name in unused:
             del clusters[name]
 
-    def _await_clusters(self, addresses: Mapping[str, str]) -> None:
+    def _bring_clusters(self, clusters: Mapping[str, Resource], needed: Mapping[str, Resource]) -> None:
+        """Write the clusters and wait for those that are needed, unless nothing changes."""
+        addresses = {name: resources.address_of(cluster) for name, cluster in needed.items()}
+
         def are_there() -> bool:
-            known = self._in_effect().addresses
+            known = self._in_effect("dynamic_active_clusters").addresses
             return all(known.get(name) == address for name, address in addresses.items())
 
-        self._await(are_there, "the gateway has not taken up the new deployments")
+        wanted = {**clusters, **needed}
+        if wanted != self._clusters_on_disk():
+            self._write("cds.json", list(wanted.values()))
+        if any(clusters.get(name) != cluster for name, cluster in needed.items()):
+            self._await(are_there, "the gateway has not taken up the new deployments")
 
     def _await_routes(self, wanted: Mapping[Route, RouteSetting | None]) -> None:
         self._await(lambda: self.read(wanted) == dict(wanted), "the gateway has not taken up the new routes")
 
-    def _await(self, condition: Any, otherwise: str) -> None:
+    def _await(self, condition: Callable[[], bool], otherwise: str) -> None:
         deadline = time.monotonic() + self._config.patience
         pause = 0.002
-        while not condition():
+        while True:
+            began = time.monotonic()
+            if condition():
+                return
             if time.monotonic() > deadline:
                 raise Unreachable(f"{otherwise} within {self._config.patience:g} s")
+            # A long answer means many routes: asking keeps Envoy from taking up the change.
+            pause = max(min(2 * pause, 0.1), time.monotonic() - began)
             time.sleep(pause)
-            pause = min(2 * pause, 0.1)
 
-    def _in_effect(self) -> InEffect:
+    def _in_effect(self, section: str | None = None) -> InEffect:
+        """All that Envoy does, or one section of it."""
         routes: dict[str, Resource] = {}
         addresses: dict[str, str] = {}
-        for section in self._admin.get("/config_dump").get("configs", []):
-            for dynamic in section.get("dynamic_route_configs", []):
+        query = {"resource": section} if section else None
+        for found in self._admin.get("/config_dump", query).get("configs", []):
+            # Asked for one section, Envoy lists its items themselves.
+            part = {section: [found]} if section else found
+            for dynamic in part.get("dynamic_route_configs", []):
                 configuration = dynamic.get("route_config", {})
                 if configuration.get("name") == ROUTE_CONFIGURATION:
                     routes |= _routes_by_name(configuration)
-            for dynamic in section.get("dynamic_active_clusters", []):
+            for dynamic in part.get("dynamic_active_clusters", []):
                 cluster = dynamic["cluster"]
                 addresses[cluster["name"]] = resources.address_of(cluster)
         return InEffect(routes, addresses)
@@ -159,11 +169,11 @@ class EnvoyRouter:
             raise Unreachable(f"the gateway's files cannot be written: {error}") from error
 
     def _clusters_on_disk(self) -> dict[str, Resource]:
-        return {cluster["name"]: cluster for cluster in self._load("cds.yaml")}
+        return {cluster["name"]: cluster for cluster in self._load("cds.json")}
 
     def _routes_on_disk(self) -> dict[str, Resource]:
         found: dict[str, Resource] = {}
-        for configuration in self._load("rds.yaml"):
+        for configuration in self._load("rds.json"):
             found |= _routes_by_name(configuration)
         found.pop("rest", None)  # made anew, as the last one
         return found
@@ -175,9 +185,9 @@ class EnvoyRouter:
         except FileNotFoundError:
             return []
         try:
-            content = json.loads(text)  # what we write ourselves; a YAML parser is far slower
-        except ValueError:
-            content = _from_yaml(path, text)
+            content = json.loads(text)
+        except ValueError as error:
+            raise Refused(f"{name} of the gateway is broken; restore or delete {path}") from error
         if not isinstance(content, dict):
             raise Refused(f"{name} of the gateway holds no resources; restore or delete {path}")
         return content.get("resources") or []
@@ -195,10 +205,3 @@ def _routes_by_name(configuration: Mapping[str, Any]) -> dict[str, Resource]:
         for host in configuration.get("virtual_hosts", [])
         for route in host.get("routes", [])
     }
-
-
-def _from_yaml(path: Path, text: str) -> Any:
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise Refused(f"{path.name} of the gateway is broken; restore or delete {path}") from error
