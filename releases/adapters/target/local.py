@@ -38,7 +38,7 @@ class LocalTargetConfig:
     programs of the models' environment. `environment`: given to every model server, which sees
     nothing else of ours. `start_retries`: how often a start may fail before the deployment has."""
 
-    supervisor_socket: Path
+    supervisor_socket: Path | str
     var: Path
     ports: range
     models_python: Path

@@ -30,7 +30,7 @@ WITHOUT_PROCESS = frozenset(
 class _UnixConnection(http.client.HTTPConnection):
     """HTTP on a Unix socket, with a timeout, which supervisor's own transport has not."""
 
-    def __init__(self, path: Path, seconds: float) -> None:
+    def __init__(self, path: Path | str, seconds: float) -> None:
         super().__init__("localhost", timeout=seconds)
         self._path = path
 
@@ -41,7 +41,7 @@ class _UnixConnection(http.client.HTTPConnection):
 
 
 class _UnixTransport(xmlrpc.client.Transport):
-    def __init__(self, path: Path, seconds: float) -> None:
+    def __init__(self, path: Path | str, seconds: float) -> None:
         super().__init__()
         self._path, self._seconds = path, seconds
 
@@ -55,7 +55,7 @@ class Supervisor:
     Every method raises `Unreachable` when it does not answer.
     """
 
-    def __init__(self, path: Path, seconds: float = 5.0) -> None:
+    def __init__(self, path: Path | str, seconds: float = 5.0) -> None:
         self._path, self._seconds = path, seconds
 
     def programs(self) -> dict[str, Mapping[str, Any]]:
