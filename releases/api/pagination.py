@@ -1,11 +1,12 @@
 """Lists: `{"next", "previous", "results"}`, walked with a cursor that stays right while rows are added."""
 
 from collections.abc import Callable, Iterable
+from datetime import datetime
 from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ValidationError as FieldError
-from django.db.models import QuerySet
+from django.db.models import Field, QuerySet
 from rest_framework.exceptions import NotFound, ValidationError
 from rest_framework.pagination import Cursor, CursorPagination
 from rest_framework.request import Request
@@ -24,6 +25,7 @@ class Pages(CursorPagination):
     max_page_size = LARGEST_LIMIT
     page_size_query_param = "limit"
     request: Request
+    _column: "Field[Any, Any]"
 
     def __init__(self, *ordering: str) -> None:
         self.ordering = ordering  # the first has to be unique, or nearly so
@@ -43,9 +45,18 @@ class Pages(CursorPagination):
             cursor = super().decode_cursor(request)
         except NotFound as error:
             raise _bad_cursor() from error
-        if cursor is not None and cursor.position is not None and not is_storable(str(cursor.position)):
-            raise _bad_cursor()
+        if cursor is not None and cursor.position is not None:
+            self._check(str(cursor.position))
         return cursor
+
+    def _check(self, position: str) -> None:
+        """The position has to be a value of the column that the list is ordered by."""
+        try:
+            value = self._column.to_python(position)
+        except FieldError as error:
+            raise _bad_cursor() from error
+        if not is_storable(position) or (isinstance(value, datetime) and value.tzinfo is None):
+            raise _bad_cursor()
 
     def answer(
         self,
@@ -54,10 +65,8 @@ class Pages(CursorPagination):
         describe: Callable[[list[Any]], Iterable[object]],
     ) -> Response:
         """The answer with one page of `rows`, each as `describe` makes it of the whole page."""
-        try:
-            found = self.paginate_queryset(rows, request)
-        except (ValueError, OverflowError, FieldError) as error:
-            raise _bad_cursor() from error
+        self._column = rows.model._meta.get_field(self.ordering[0].lstrip("-"))
+        found = self.paginate_queryset(rows, request)
         return self.get_paginated_response(list(describe(list(found or []))))
 
     def encode_cursor(self, cursor: Cursor) -> str:
