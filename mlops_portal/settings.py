@@ -6,6 +6,7 @@ is taken from there, so that `manage.py` talks to the stack that runs beside it.
 
 import secrets
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 from csp.constants import NONE, SELF
@@ -186,7 +187,11 @@ USE_TZ = True
 USE_I18N = False
 STATIC_URL = "/static/"
 STATIC_ROOT = VAR / "static"
-STATICFILES_DIRS = [BASE_DIR / "static"]
+STATICFILES_DIRS = [
+    BASE_DIR / "static",
+    # The charts' library as its Python package ships it: /static/plotly/plotly.min.js. Not imported.
+    ("plotly", Path(str(find_spec("plotly").origin)).parent / "package_data"),
+]
 WHITENOISE_USE_FINDERS = True
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"

@@ -1,5 +1,12 @@
 """All URLs: outside the tenants first, then the API, then the pages of a tenant."""
 
-from django.urls import URLPattern, URLResolver
+from django.urls import include, path
 
-urlpatterns: list[URLPattern | URLResolver] = []
+from tenants.views import home
+
+urlpatterns = [
+    path("", home, name="home"),
+    path("", include("tenants.urls")),
+    path("", include("releases.api.urls")),
+    path("t/<slug:tenant>/", include("releases.web.urls")),
+]

@@ -1,0 +1,299 @@
+"""The page of one release: everything on it, in a constant number of queries."""
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from releases.domain.judge import ERROR_RATE_MAX, ERRORS_VS_STABLE
+from releases.domain.judge.explanation import percent_limit
+from releases.domain.plan import RolloutPlan
+from releases.domain.release import TERMINAL, Gate, Phase
+from releases.domain.verdict import ArmCounts, RuleVerdict, Verdict
+from releases.models import Approval, Hold, Release, Transition, ValidationCheck
+from releases.services import charts, find
+from releases.services.approvals import counts, gates
+from releases.services.commands import allowed_acts
+from releases.services.history import is_whole
+from releases.services.queries.banner import Banner, Facts, banner_of
+from releases.services.queries.comparison import Comparison, compare
+from releases.services.queries.samples import Series, series_of
+from releases.services.queries.track import Mark, track_of
+from tenants.access import Actor
+from tenants.roles import Capability
+
+WITH_FIGURES = frozenset({Phase.CANARY, Phase.PAUSED, Phase.PROMOTING})
+
+
+@dataclass(frozen=True, slots=True)
+class Button:
+    """An act that is possible now, for this reader."""
+
+    act: str
+    word: str
+    icon: str
+    css: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyFigures:
+    """The row of figures below the track; None where nothing is known."""
+
+    hold_left: float | None
+    hold_ends: datetime | None
+    stable: ArmCounts | None
+    candidate: ArmCounts | None
+    requests_per_second: dict[str, float | None] = field(default_factory=dict)
+    percentiles: dict[str, dict[int, float | None]] = field(default_factory=dict)
+    certain_in: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RuleLine:
+    """One rule of the verdict as the table shows it; `mark` is the limit drawn into its interval."""
+
+    name: str
+    verdict: RuleVerdict
+    mark: float | None
+    tone: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReleasePage:
+    """All that the page shows."""
+
+    release: Release
+    plan: RolloutPlan
+    banner: Banner
+    track: list[Mark]
+    verdict: Verdict | None
+    gate: Gate
+    figures: charts.Figures
+    key: KeyFigures
+    checks: list[ValidationCheck]
+    approvals: list[tuple[Approval, bool]]
+    transitions: tuple[Transition, ...]
+    comparison: Comparison
+    hold: Hold | None
+    buttons: list[Button]
+    may_decide: bool
+    why_not_decide: str
+    may_lift: bool
+    chain_is_whole: bool
+    sample_age: int | None
+
+    @property
+    def has_ended(self) -> bool:
+        """Nothing will change any more."""
+        return self.release.phase in TERMINAL
+
+    @property
+    def timeline(self) -> list[Transition]:
+        """The history, newest first."""
+        return list(reversed(self.transitions))
+
+    @property
+    def shows_figures(self) -> bool:
+        """Whether the row of key figures says anything."""
+        return self.release.phase in WITH_FIGURES
+
+    @property
+    def seen(self) -> str:
+        """Changes when something beyond figures has changed; the page tells it back with each request."""
+        return f"{self.release.phase}-{self.release.step}-{len(self.approvals)}-{int(self.hold is not None)}"
+
+    @property
+    def shows_charts(self) -> bool:
+        """Whether traffic has moved or moves now."""
+        return self.shows_figures or "empty" not in self.figures.evidence
+
+    @property
+    def is_by_token(self) -> bool:
+        """Filed by a machine."""
+        return self.release.requested_by_identity.startswith("token:")
+
+    @property
+    def has_smoke(self) -> bool:
+        """Whether smoke tests are among the checks."""
+        return any(check.stage == "smoke" for check in self.checks)
+
+    @property
+    def roll_back_at(self) -> float:
+        """The evidence of harm that rolls back."""
+        return round(1 / self.plan.alpha, 1)
+
+    @property
+    def certify_at(self) -> float:
+        """The evidence that certifies."""
+        return round(1 / self.plan.beta, 1)
+
+    @property
+    def confidence(self) -> str:
+        """Of the intervals, in percent."""
+        return f"{100 * (1 - self.plan.alpha):.6g}"
+
+    @property
+    def stable_share(self) -> int:
+        """What stable answers, in percent."""
+        return 100 - self.release.split_candidate
+
+    @property
+    def candidate_p95(self) -> float | None:
+        """Milliseconds, over the last half minute."""
+        return self.key.percentiles.get("candidate", {}).get(95)
+
+    @property
+    def stable_p95(self) -> float | None:
+        """Milliseconds, over the last half minute."""
+        return self.key.percentiles.get("stable", {}).get(95)
+
+    @property
+    def held_text(self) -> str:
+        """What is on hold."""
+        return f"{self.hold.version.version} on hold" if self.hold else ""
+
+    @property
+    def rules(self) -> list[RuleLine]:
+        """The verdict's rules with what their drawing needs."""
+        limit = self.plan.rules.error_rate_max
+        names = {
+            ERRORS_VS_STABLE: "Errors against stable",
+            ERROR_RATE_MAX: "Error limit" if limit is None else f"Errors below {percent_limit(limit)}",
+        }
+        return [
+            RuleLine(
+                name=names.get(rule.rule, rule.rule.replace("_", " ").capitalize()),
+                verdict=rule,
+                mark=limit,
+                tone="success" if rule.limit == 1 / self.plan.beta else "danger",
+            )
+            for rule in (self.verdict.rules if self.verdict else ())
+        ]
+
+    @property
+    def missing_approvals(self) -> int:
+        """How many are still needed at this gate."""
+        return max(0, self.gate.required - self.gate.given)
+
+    @property
+    def checks_summary(self) -> str:
+        """ "7 passed, 1 skipped" """
+        words = (("pass", "passed"), ("fail", "failed"), ("skipped", "skipped"), ("running", "running"))
+        outcomes = [check.outcome for check in self.checks]
+        return ", ".join(f"{n} {word}" for outcome, word in words if (n := outcomes.count(outcome)))
+
+    @property
+    def checks_seconds(self) -> float:
+        """How long all checks took."""
+        return sum(check.seconds for check in self.checks)
+
+
+def release_page(actor: Actor, release_id: str, now: datetime) -> ReleasePage:
+    """Read everything; `NotFound` when there is no such release in the actor's tenant."""
+    release = find.release(actor, release_id)
+    transitions = tuple(Transition.objects.filter(release=release).order_by("sequence"))
+    decisions = list(Approval.objects.filter(release=release).order_by("-at"))
+    hold = Hold.objects.select_related("version").filter(release=release, lifted_at__isnull=True).first()
+    gate = gates([release])[release.pk]
+    allowed = allowed_acts(actor, release)
+    verdict = release.last_verdict()
+    series = series_of(release.pk)
+    hold_left, hold_ends = _hold(release, now)
+    figures = charts.draw(
+        release,
+        transitions,
+        series,
+        ends_at=hold_ends.timestamp() if hold_ends else None,
+        now=now.timestamp(),
+    )
+    facts = Facts(
+        release=release,
+        verdict=verdict,
+        gate=gate,
+        transitions=transitions,
+        may_decide=allowed["approve"] is None,
+        may_operate=actor.may(Capability.OPERATE),
+        is_held=hold is not None,
+        hold_ends=hold_ends,
+    )
+    return ReleasePage(
+        release=release,
+        plan=release.rollout_plan(),
+        banner=banner_of(facts),
+        track=track_of(release, transitions, now, gate.given),
+        verdict=verdict,
+        gate=gate,
+        figures=figures,
+        key=_key_figures(series, figures, verdict, hold_left, hold_ends),
+        checks=list(ValidationCheck.objects.filter(release=release).order_by("-stage", "position")),
+        approvals=[(decision, counts(decision, release)) for decision in decisions],
+        transitions=transitions,
+        comparison=compare(release.stable, release.version),
+        hold=hold,
+        buttons=_buttons(release, allowed),
+        may_decide=allowed["approve"] is None,
+        why_not_decide=allowed["approve"] or "",
+        may_lift=actor.may(Capability.OPERATE),
+        chain_is_whole=is_whole(list(transitions)),
+        sample_age=_age(release, now),
+    )
+
+
+def _hold(release: Release, now: datetime) -> tuple[float | None, datetime | None]:
+    """Seconds left of the present step's hold, and when it ends if the clock runs."""
+    if release.phase not in (Phase.CANARY, Phase.PAUSED):
+        return None, None
+    stage = release.rollout_plan().stages[release.step - 1]
+    left = max(0.0, stage.hold_seconds - release.state().held(now.timestamp()))
+    if release.hold_since is None:
+        return left, None
+    ends = release.hold_since.timestamp() + stage.hold_seconds - release.hold_elapsed
+    return left, datetime.fromtimestamp(ends, UTC)
+
+
+def _age(release: Release, now: datetime) -> int | None:
+    """Seconds since the newest sample, while samples are to be expected."""
+    if release.phase not in WITH_FIGURES:
+        return None
+    since = release.sampled_at or release.phase_since
+    return max(0, int((now - since).total_seconds()))
+
+
+def _key_figures(
+    series: Series,
+    figures: charts.Figures,
+    verdict: Verdict | None,
+    hold_left: float | None,
+    hold_ends: datetime | None,
+) -> KeyFigures:
+    def counted(arm: str) -> ArmCounts | None:
+        of = getattr(series, arm)
+        return ArmCounts(int(of.requests.sum()), int(of.errors.sum())) if len(of.at) else None
+
+    return KeyFigures(
+        hold_left=hold_left,
+        hold_ends=hold_ends,
+        stable=counted("stable"),
+        candidate=counted("candidate"),
+        requests_per_second={
+            "stable": series.stable.requests_per_second(),
+            "candidate": series.candidate.requests_per_second(),
+        },
+        percentiles=figures.percentiles,
+        certain_in=verdict.seconds_to_certificate if verdict else None,
+    )
+
+
+def _buttons(release: Release, allowed: dict[str, str | None]) -> list[Button]:
+    before_traffic = release.started_at is None and release.phase not in WITH_FIGURES
+    abort = (
+        Button("abort", "Withdraw", "close")
+        if before_traffic
+        else Button("abort", "Abort and roll back", "undo", "danger")
+    )
+    every = [
+        Button("resume", "Resume", "play", "primary"),
+        Button("pause", "Pause", "pause"),
+        Button("promote", "Promote now", "skip"),
+        abort,
+    ]
+    asked = release.intent
+    return [button for button in every if allowed[button.act] is None and button.act != asked]

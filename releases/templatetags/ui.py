@@ -1,0 +1,302 @@
+"""Template tags of the design: icons, badges, splits, meters, intervals, times, JSON for charts.
+
+They know words, shapes and figures; they ask no database and know no clock but the one given.
+"""
+
+import json
+import re
+from datetime import UTC, datetime
+from math import log10
+
+from django import template
+from django.templatetags.static import static
+from django.utils import timezone
+from django.utils.html import conditional_escape, format_html
+from django.utils.safestring import SafeString, mark_safe
+
+from releases.domain.judge.explanation import percent, percent_limit
+from releases.templatetags.words import LOOKS
+
+register = template.Library()
+NO_BREAK_SPACE = "\N{NO-BREAK SPACE}"
+_BEFORE_UNIT = re.compile(r"(?<=\d) (?=(?:%|(?:s|ms|min|h|d|MB|kB|GB|B|requests/s)\b))")
+_MARKUP = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"}
+
+
+def _symbol(name: str) -> SafeString:
+    return format_html('<use href="{}#{}"/>', static("portal/icons.svg"), name)
+
+
+@register.filter
+def units(value: object) -> str:
+    """Join every figure in a text with its unit by a no-break space; escapes what is not safe."""
+    return mark_safe(_BEFORE_UNIT.sub(NO_BREAK_SPACE, conditional_escape(value)))  # noqa: S308
+
+
+@register.filter
+def rate(share: float | None) -> str:
+    """0.0031 -> "0.31 %"; a dash where there is no rate."""
+    return "–" if share is None else percent(share).replace(" ", NO_BREAK_SPACE)
+
+
+@register.filter
+def limit(share: float) -> str:
+    """A limit as somebody wrote it: 0.01 -> "1 %"."""
+    return percent_limit(share).replace(" ", NO_BREAK_SPACE)
+
+
+@register.filter
+def grouped(number: int | None) -> str:
+    """12345 -> "12,345"."""
+    return "–" if number is None else f"{number:,}"
+
+
+@register.filter
+def evidence(value: float | None) -> str:
+    """Evidence with as many digits as it deserves: 0.42, 7.1, 118, more than a million."""
+    if value is None:
+        return "–"
+    if value >= 1e6:
+        return "> 1,000,000"
+    if value >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.2g}" if value >= 0.01 else "< 0.01"
+
+
+@register.filter
+def number(value: float | None) -> str:
+    """A metric with four digits that count."""
+    return "–" if value is None else f"{value:.4g}"
+
+
+@register.filter
+def signed(change: float) -> str:
+    """A relative change: -0.021 -> "−2.1 %"."""
+    text = f"{abs(100 * change):.2g}" if abs(change) < 0.1 else f"{abs(100 * change):.0f}"
+    sign = "+" if change > 0 else "\N{MINUS SIGN}"
+    return f"{'' if float(text) == 0 else sign}{text}{NO_BREAK_SPACE}%"
+
+
+@register.filter
+def milliseconds(value: float | None) -> str:
+    """ "12.4 ms"; a dash where there is none."""
+    if value is None:
+        return "–"
+    return f"{value:.0f}{NO_BREAK_SPACE}ms" if value >= 100 else f"{value:.3g}{NO_BREAK_SPACE}ms"
+
+
+@register.filter
+def span(seconds: float | None) -> str:
+    """A length of time in words: "14 s", "2 min 46 s", "5 h 26 min", "3 d 4 h"."""
+    if seconds is None:
+        return "–"
+    whole = max(0, round(seconds))
+    if 0 < seconds < 10 and seconds != whole:
+        text = f"{seconds:.1f} s"
+    elif whole < 60:
+        text = f"{whole} s"
+    elif whole < 3600:
+        text = f"{whole // 60} min {whole % 60} s" if whole % 60 else f"{whole // 60} min"
+    elif whole < 86_400:
+        text = f"{whole // 3600} h {whole % 3600 // 60} min"
+    else:
+        text = f"{whole // 86_400} d {whole % 86_400 // 3600} h"
+    return text.replace(" ", NO_BREAK_SPACE)
+
+
+@register.filter
+def clock(seconds: float | None) -> str:
+    """A stop-watch: 134 -> "2:14", 7200 -> "2:00:00"."""
+    if seconds is None:
+        return "–"
+    whole = max(0, int(seconds))
+    hours, minutes = whole // 3600, whole % 3600 // 60
+    return f"{hours}:{minutes:02}:{whole % 60:02}" if hours else f"{minutes}:{whole % 60:02}"
+
+
+@register.filter
+def size(count: int | None) -> str:
+    """Bytes: "41.2 MB"."""
+    if count is None:
+        return "–"
+    value, unit = float(count), "B"
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 1000 or unit == "GB":
+            break
+        value /= 1000
+    return f"{value:.3g}{NO_BREAK_SPACE}{unit}"
+
+
+@register.filter
+def short(text: str, length: int = 8) -> str:
+    """The beginning of an id."""
+    return text[:length]
+
+
+@register.filter
+def short_digest(digest: str) -> str:
+    """ "sha256:9f3ac1…e07b" """
+    kind, _, value = digest.partition(":")
+    return f"{kind}:{value[:6]}…{value[-4:]}" if value else digest
+
+
+@register.filter
+def capital(text: str) -> str:
+    """The first letter large, the others as they are; a sentence that ends without a stop gets one."""
+    text = text.strip()
+    if not text:
+        return ""
+    return text[0].upper() + text[1:] + ("" if text[-1] in ".!?:)" else ".")
+
+
+@register.simple_tag
+def moment(when: datetime | None, style: str = "m") -> str:
+    """A time in UTC, which the page's script turns into the reader's zone; "s": with seconds."""
+    if when is None:
+        return "–"
+    clock_face = "%H:%M:%S" if style == "s" else "%H:%M"
+    is_today = when.astimezone(UTC).date() == timezone.now().date()
+    shown = f"{when.astimezone(UTC):{clock_face}}" if is_today else f"{when.day} {when:%b %H:%M}"
+    return format_html(
+        '<time class="nowrap" datetime="{}" data-local="{}">{}</time>', when.isoformat(), style, shown
+    )
+
+
+@register.simple_tag
+def icon(name: str) -> str:
+    """An icon that says nothing by itself."""
+    return format_html('<svg class="ico" aria-hidden="true">{}</svg>', _symbol(name))
+
+
+@register.simple_tag
+def shape(state: str, tone: str | None = None) -> str:
+    """The outline of a state; hidden from readers, its word stands beside it."""
+    look = LOOKS[state]
+    spin = " spin" if look.shape == "s-progress" else ""
+    return format_html(
+        '<svg class="shape{}" data-tone="{}" aria-hidden="true">{}</svg>',
+        spin,
+        look.tone if tone is None else tone,
+        _symbol(look.shape),
+    )
+
+
+@register.simple_tag
+def badge(state: str, text: str = "", style: str = "") -> str:
+    """A state as a word with its shape and tone."""
+    look = LOOKS[state]
+    return format_html(
+        '<span class="badge {}" data-tone="{}">{}<span>{}</span></span>',
+        style,
+        look.tone,
+        shape(state),
+        text or look.word,
+    )
+
+
+@register.simple_tag
+def tone(state: str) -> str:
+    """The tone of a state, for `data-tone`."""
+    return LOOKS[state].tone
+
+
+@register.filter
+def word(state: str) -> str:
+    """The word of a state."""
+    return LOOKS[state].word
+
+
+@register.simple_tag
+def bar(candidate: float, css: str = "bar") -> str:
+    """The split as one bar: stable from the left, candidate at the right, a gap of ground between."""
+    weight = float(candidate)
+    right = ""
+    if weight:
+        right = format_html(
+            '<rect class="candidate" x="{}" width="{}" height="8"/>'
+            '<rect class="gap" x="{}" width=".8" height="8"/>',
+            f"{100 - weight:g}",
+            f"{weight:g}",
+            f"{100 - weight - 0.4:g}",
+        )
+    return format_html(
+        '<svg class="{}" viewBox="0 0 100 8" preserveAspectRatio="none" role="img" '
+        'aria-label="stable {} %, candidate {} %"><rect class="stable" width="{}" height="8"/>{}</svg>',
+        css,
+        f"{100 - weight:g}",
+        f"{weight:g}",
+        f"{100 - weight:g}",
+        right,
+    )
+
+
+@register.simple_tag
+def split(candidate: int) -> str:
+    """The split in a row of a table."""
+    return format_html(
+        '<span class="split mini">{}<span class="num"><span class="arm-stable">{}</span>'
+        '<span class="muted"> / </span><span class="arm-candidate">{}</span></span></span>',
+        bar(candidate),
+        100 - candidate,
+        candidate,
+    )
+
+
+@register.simple_tag
+def progress(percent_done: float, css: str = "rail") -> str:
+    """How far the present phase has come, in percent."""
+    return format_html(
+        '<svg class="{}" viewBox="0 0 100 4" preserveAspectRatio="none" aria-hidden="true">'
+        '<rect class="fill" width="{}" height="4"/></svg>',
+        css,
+        f"{max(0.0, min(100.0, percent_done)):.1f}",
+    )
+
+
+@register.simple_tag
+def meter(value: float, bound: float, tone_name: str, css: str = "") -> str:
+    """Evidence on a log scale from 1 to ten times its limit, with a mark at the limit."""
+    top = 10 * bound
+
+    def at(amount: float) -> float:
+        return max(0.0, min(100.0, 100 * log10(max(amount, 1.0)) / log10(top)))
+
+    return format_html(
+        '<svg class="meter {}" data-tone="{}" viewBox="0 0 100 8" preserveAspectRatio="none" role="img" '
+        'aria-label="{} of {}, log scale"><rect class="fill" width="{}" height="8"/>'
+        '<rect class="limit" x="{}" width=".6" height="8"/></svg>',
+        css,
+        tone_name,
+        evidence(value),
+        f"{bound:g}",
+        f"{at(float(value)):.1f}",
+        f"{at(bound) - 0.3:.1f}",
+    )
+
+
+@register.simple_tag
+def spark(values: list[float], tone_name: str = "", label: str = "evidence of harm") -> str:
+    """A small line of evidence from 0 to 1, where 1 is the limit."""
+    last = max(1, len(values) - 1)
+    points = " ".join(f"{100 * i / last:.1f},{22 - 20 * value:.1f}" for i, value in enumerate(values))
+    return format_html(
+        '<svg class="spark" data-tone="{}" viewBox="0 0 100 24" preserveAspectRatio="none" role="img" '
+        'aria-label="{}"><line class="limit" x1="0" x2="100" y1="2" y2="2"/>'
+        '<polyline class="path" points="{}"/></svg>',
+        tone_name,
+        label,
+        points,
+    )
+
+
+@register.simple_tag
+def figure(name: str, data: object) -> str:
+    """The data of one chart, as `charts.js` reads it."""
+    text = json.dumps(data, separators=(",", ":"), allow_nan=False)
+    for sign, escaped in _MARKUP.items():
+        text = text.replace(sign, escaped)
+    return format_html(
+        '<script type="application/json" data-figure="{}">{}</script>',
+        name,
+        mark_safe(text),  # noqa: S308 - no character of it can end the element
+    )

@@ -1,0 +1,188 @@
+"""The form of a new release as a value: read from a request, turned into a plan, filled from one.
+
+Understands text fields only; whether a plan is right is for `RolloutPlan` to say, whose field paths are
+mapped back to the inputs here.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from django.http import QueryDict
+
+from releases.domain.errors import DomainError, Invalid
+from releases.domain.plan import MAXIMUM_STEPS, RolloutPlan, Step
+
+PRESETS = ("default", "careful", "shadow", "own")
+
+
+@dataclass(frozen=True, slots=True)
+class StepDraft:
+    """One row of the steps, as typed."""
+
+    weight: str = ""
+    hold: str = ""
+    approval: bool = False
+    weight_error: str = ""
+    hold_error: str = ""
+
+    @property
+    def bar(self) -> float:
+        """The weight as far as it can be drawn."""
+        return min(100.0, max(0.0, float(self.weight))) if self.weight.isdecimal() else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """Everything in the form. `errors`: input name -> message."""
+
+    model: str = ""
+    environment: str = ""
+    version: str = ""
+    preset: str = "default"
+    steps: tuple[StepDraft, ...] = ()
+    shadow: str = "0"
+    error_rate_max: str = ""
+    compare_errors: bool = True
+    promotion: str = "certified"
+    on_inconclusive: str = "wait"
+    note: str = ""
+    errors: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, data: QueryDict) -> "Draft":
+        """What was typed."""
+        data = _without_nul(data)
+        count = min(MAXIMUM_STEPS + 1, int(data["steps"]) if data.get("steps", "").isdecimal() else 0)
+        steps = tuple(
+            StepDraft(
+                data.get(f"weight-{n}", "").strip(),
+                data.get(f"hold-{n}", "").strip(),
+                f"approval-{n}" in data,
+            )
+            for n in range(count)
+        )
+        preset = data.get("preset", "default")
+        return cls(
+            model=data.get("model", ""),
+            environment=data.get("environment", ""),
+            version=data.get("version", ""),
+            preset=preset if preset in PRESETS else "default",
+            steps=steps,
+            shadow=data.get("shadow", "").strip(),
+            error_rate_max=data.get("error_rate_max", "").strip(),
+            compare_errors="compare_errors" in data,
+            promotion=data.get("promotion", ""),
+            on_inconclusive=data.get("on_inconclusive", ""),
+            note=data.get("note", ""),
+        )
+
+    def filled(self, plan: RolloutPlan, preset: str) -> "Draft":
+        """The draft with the fields of a plan."""
+        limit = plan.rules.error_rate_max
+        return replace(
+            self,
+            preset=preset,
+            steps=tuple(StepDraft(str(s.weight), str(s.hold_seconds), s.approval) for s in plan.steps),
+            shadow=str(plan.shadow_seconds),
+            error_rate_max="" if limit is None else f"{100 * limit:.6g}",
+            compare_errors=plan.rules.compare_errors,
+            promotion=plan.promotion,
+            on_inconclusive=plan.on_inconclusive,
+        )
+
+    def with_step(self) -> "Draft":
+        """One row more, between the last weight and all traffic."""
+        last = self.steps[-1].weight if self.steps else "0"
+        weight = min(100, int(last) * 2 or 10) if last.isdecimal() else 50
+        return replace(self, preset="own", steps=(*self.steps, StepDraft(str(weight), "300")))
+
+    def without_step(self, number: int) -> "Draft":
+        """One row less."""
+        kept = tuple(step for n, step in enumerate(self.steps) if n != number)
+        return replace(self, preset="own", steps=kept)
+
+    def plan(self) -> dict[str, Any]:
+        """The plan as the API would get it. What is no number is passed on as it is: to be refused."""
+        limit = _number(self.error_rate_max)
+        return {
+            "steps": [
+                {"weight": _number(s.weight), "hold_seconds": _number(s.hold), "approval": s.approval}
+                for s in self.steps
+            ],
+            "shadow_seconds": _number(self.shadow or "0"),
+            "rules": {
+                "error_rate_max": limit / 100 if isinstance(limit, int | float) else limit,
+                "compare_errors": self.compare_errors,
+            },
+            "promotion": self.promotion,
+            "on_inconclusive": self.on_inconclusive,
+        }
+
+    def refused(self, error: DomainError) -> "Draft":
+        """The draft with messages at its inputs; `form` holds what belongs to none of them."""
+        places = {
+            "plan.shadow_seconds": "shadow",
+            "plan.rules.error_rate_max": "error_rate_max",
+            "plan.promotion": "promotion",
+            "plan.on_inconclusive": "on_inconclusive",
+            "plan.steps": "steps",
+        }
+        errors: dict[str, str] = {}
+        steps = list(self.steps)
+        for path, messages in (error.fields or {"form": [str(error)]}).items():
+            parts = path.split(".")
+            if parts[:2] == ["plan", "steps"] and len(parts) == 4 and int(parts[2]) < len(steps):
+                name = "weight_error" if parts[3] == "weight" else "hold_error"
+                steps[int(parts[2])] = replace(steps[int(parts[2])], **{name: messages[0]})
+            elif places.get(path, path) in (
+                "shadow",
+                "error_rate_max",
+                "promotion",
+                "on_inconclusive",
+                "steps",
+                "note",
+                "version",
+                "model",
+                "environment",
+            ):
+                errors[places.get(path, path)] = messages[0]
+            else:
+                errors["form"] = messages[0]
+        return replace(self, steps=tuple(steps), errors=errors)
+
+    @property
+    def widest(self) -> float:
+        """The first step's weight, for the picture of the split."""
+        return self.steps[0].bar if self.steps else 100.0
+
+
+def preset_plan(name: str, default: RolloutPlan) -> RolloutPlan:
+    """The plan of a preset, over the environment's defaults."""
+    if name == "careful":
+        steps = (Step(1, 300), Step(5, 300), Step(25, 300, approval=True), Step(50, 300))
+        return replace(default, steps=steps, shadow_seconds=0)
+    if name == "shadow":
+        return replace(default, steps=(Step(10, 300),), shadow_seconds=600)
+    if name in ("default", "own"):
+        return default
+    raise Invalid(f"no such preset: {name}")
+
+
+def _without_nul(data: QueryDict) -> QueryDict:
+    """PostgreSQL holds no NUL characters; nobody types one on purpose."""
+    clean = QueryDict(mutable=True)
+    for key, value in data.items():
+        clean[key] = str(value).replace("\x00", "")
+    return clean
+
+
+def _number(text: str) -> int | float | str | None:
+    """A number if it reads as one; empty is none; anything else stays text, which a plan refuses."""
+    if not text:
+        return None
+    try:
+        value = float(text.replace(",", "."))
+    except ValueError:
+        return text
+    return int(value) if value.is_integer() and abs(value) < 1e15 else value

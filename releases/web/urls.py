@@ -1,0 +1,34 @@
+"""URLs of a tenant's pages, below `/t/<tenant>/`."""
+
+from django.urls import path, register_converter
+from django.urls.converters import StringConverter
+
+from releases.web import acts, catalog, endpoints, filing, overview, releases
+
+app_name = "web"
+
+
+class SemanticConverter(StringConverter):
+    """A semantic version; nothing else reaches the database."""
+
+    regex = "[0-9A-Za-z.-]{1,128}"
+
+
+register_converter(SemanticConverter, "semantic")
+
+urlpatterns = [
+    path("", overview.index, name="overview"),
+    path("releases/", releases.index, name="releases"),
+    path("releases/new/", filing.new, name="new-release"),
+    path("releases/<slug:release_id>/", releases.show, name="release"),
+    path("releases/<slug:release_id>/decide/", acts.decide, name="decide"),
+    path("releases/<slug:release_id>/<slug:word>/", acts.act, name="act"),
+    path("approvals/", acts.approvals, name="approvals"),
+    path("models/", catalog.models, name="models"),
+    path("add-model/", catalog.add, name="add-model"),
+    path("models/<slug:name>/", catalog.model, name="model"),
+    path("models/<slug:name>/<semantic:text>/", catalog.version, name="version"),
+    path("endpoints/", endpoints.index, name="endpoints"),
+    path("endpoints/<slug:environment>/<slug:model>/back/", endpoints.go_back, name="back"),
+    path("endpoints/<slug:environment>/<slug:model>/lift/", endpoints.lift, name="lift"),
+]
