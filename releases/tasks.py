@@ -41,7 +41,7 @@ def _once(key: str, seconds: int) -> bool:
         return False  # the broker is the same Redis: the message would not get through either
 
 
-def _send(task: Task, seconds: int, argument: str | int) -> None:
+def _send(task: Task[..., None], seconds: int, argument: str | int) -> None:
     if not _once(f"{task.name}:{argument}", seconds):
         return
     try:

@@ -38,15 +38,24 @@ def reconcile(ports_of: Callable[[str], Ports], errands: Errands, clock: Clock) 
     claimed = claim(at)
     hurry = 0
     for target, group in groupby(claimed, key=lambda release: release.endpoint.environment.target):
-        releases = list(group)
-        try:
-            hurry += _pass(releases, ports_of(target), errands, at)
-        except Exception as error:
-            # Not one release's fault (those are caught below), so all of them try again later.
-            logger.exception("the pass over %d releases on %s failed", len(releases), target)
-            for release in releases:
-                push_forward(release, error, at)
+        hurry += _guarded(list(group), ports_of(target), errands, at)
     return hurry
+
+
+def _guarded(releases: list[Release], ports: Ports, errands: Errands, at: datetime) -> int:
+    """A pass in which one broken release does not stop the others: then each gets a pass of its own."""
+    try:
+        return _pass(releases, ports, errands, at)
+    except Exception as error:
+        if len(releases) == 1:
+            logger.exception("release %s failed", releases[0].pk)
+            push_forward(releases[0], error, at)
+            return 0
+        logger.warning("a pass over %d releases failed; one by one now", len(releases), exc_info=True)
+    # Whatever the failed pass has stored is not claimed any more: its lease is given back.
+    left = Release.objects.filter(pk__in=[r.pk for r in releases], lease_until__isnull=False)
+    claimed = set(left.values_list("pk", flat=True))
+    return sum(_guarded([release], ports, errands, at) for release in releases if release.pk in claimed)
 
 
 def claim(at: datetime) -> list[Release]:

@@ -4,7 +4,6 @@ Evidence and the totals it was folded from are returned together and stored in o
 a reading is folded exactly once. Decides nothing.
 """
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -19,8 +18,6 @@ from releases.domain.verdict import Verdict
 from releases.models import Release, Sample
 from releases.ports import Counters, Missing
 from releases.services.world import World, candidate_ref, stable_ref
-
-logger = logging.getLogger(__name__)
 
 # Two passes may follow each other at once; a sample of a few milliseconds says nothing.
 SHORTEST_SAMPLE = 0.4
@@ -51,23 +48,12 @@ class _ArmReading:
 
 
 def take(releases: Sequence[Release], world: World, at: float) -> dict[str, Taken]:
-    """Sample, fold and judge all releases whose last sample is old enough."""
+    """Sample, fold and judge all releases whose last sample is old enough.
+
+    Raises when one of them cannot be read (stored evidence of another layout, a broken plan)."""
     due = [r for r in releases if r.sampled_at is None or at - r.sampled_at.timestamp() >= SHORTEST_SAMPLE]
     arms = [(_read(r, "stable", world, at), _read(r, "candidate", world, at)) for r in due]
-    if not due:
-        return {}
-    try:
-        return _judge(due, arms, at)
-    except Exception:
-        # One release must not blind the others: find the one that is broken.
-        logger.exception("judging %d releases at once failed; judging one by one", len(due))
-    taken: dict[str, Taken] = {}
-    for release, pair in zip(due, arms, strict=True):
-        try:
-            taken |= _judge([release], [pair], at)
-        except Exception:
-            logger.exception("release %s cannot be judged", release.pk)
-    return taken
+    return _judge(due, arms, at) if due else {}
 
 
 def rules_of(release: Release) -> JudgeRules:
@@ -90,9 +76,7 @@ def _judge(
 ) -> dict[str, Taken]:
     rules = judge.RuleBatch.of([rules_of(release) for release in releases])
     fresh = judge.initial_state(1)[0]
-    state = np.stack(
-        [judge.state_from_bytes(bytes(r.evidence)) if r.evidence else fresh for r in releases]
-    )
+    state = np.stack([judge.state_from_bytes(bytes(r.evidence)) if r.evidence else fresh for r in releases])
     lengths = [_length(release, at) for release in releases]
     samples = judge.SampleBatch.of(
         [
@@ -215,5 +199,3 @@ def _rows(
             row.certificate_evidence = verdict.certificate_evidence
         rows.append(row)
     return rows
-
-

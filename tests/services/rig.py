@@ -22,7 +22,7 @@ from tests import factories
 from tests.fakes import FakeWorld
 
 START = datetime(2026, 11, 23, 3, 0, tzinfo=UTC)
-QUICK_PLAN: dict[str, Any] = {"steps": [{"weight": 10, "hold_seconds": 20}], "grace_seconds": 5}
+QUICK_PLAN: dict[str, Any] = {"steps": [{"weight": 40, "hold_seconds": 20}], "grace_seconds": 5}
 
 
 @dataclass
@@ -98,9 +98,10 @@ class Rig:
     def flow(self, requests: int) -> None:
         """Spread requests over the arms as they are in effect; whole numbers, so it is repeatable."""
         for setting in self.world.router.in_effect.values():
-            share = setting.split.candidate
+            share = 100 if setting.split.shadow else setting.split.candidate
+            stable = 100 - setting.split.candidate
             parts = (
-                (setting.stable, requests * (100 - share) // 100),
+                (setting.stable, requests * stable // 100),
                 (setting.candidate, requests * share // 100),
             )
             for arm, count in parts:

@@ -4,11 +4,11 @@ import shutil
 from datetime import timedelta
 
 import pytest
-from django.db import connection
+from django.db import transaction
 
 from releases.domain.release import Act
 from releases.domain.version import Change
-from releases.models import Endpoint, Release, Sample
+from releases.models import Release, Sample
 from releases.services import commands, persist, reconcile
 from tests.services.rig import Rig
 
@@ -70,9 +70,9 @@ def test_worker_killed_between_persist_and_effect_in_each_phase_ends_the_same(ri
             reachable, rig.world.router.reachable = rig.world.router.reachable, False
             rig.tick(passes=1)  # decided and stored; the effect never came
             rig.world.router.reachable, rig.works = reachable, True
-        rig.tick()
+        rig.tick(passes=1)
     assert release.phase == "succeeded", release.reason
-    assert killed or phase == "smoke_testing"
+    assert killed
 
 
 def test_pass_that_dies_after_its_claim_is_taken_over_when_the_lease_is_over(rig: Rig) -> None:
@@ -183,6 +183,5 @@ def test_one_endpoint_has_one_active_release_even_without_the_code(rig: Rig) -> 
     release = canary(rig)
     copy = Release.objects.get(pk=release.pk)
     copy.pk = "0" * 26
-    with pytest.raises(Exception, match="release_one_active_per_endpoint"), connection.cursor():
+    with pytest.raises(Exception, match="release_one_active_per_endpoint"), transaction.atomic():
         copy.save(force_insert=True)
-    assert Endpoint.objects.count() == 1

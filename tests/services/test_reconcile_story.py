@@ -1,5 +1,8 @@
 """Releases from filing to their end: real services and database, engines in memory."""
 
+import pytest
+
+from releases.domain.errors import Conflict
 from releases.domain.release import Act
 from releases.domain.version import Change
 from releases.models import Endpoint, Hold
@@ -46,12 +49,9 @@ def test_failing_candidate_is_rolled_back_held_and_refused_until_the_hold_is_lif
     hold = Hold.objects.get(version=bad)
     assert hold.lifted_at is None
     assert hold.reason
-    try:
+    with pytest.raises(Conflict) as refused:
         rig.file(bad)
-    except commands.filing.Conflict as conflict:
-        assert conflict.code == "on_hold"
-    else:
-        raise AssertionError("a version on hold was accepted")
+    assert refused.value.code == "on_hold"
     commands.lift_hold(rig.ada, "production", "wine", reason="fixed the scaler", at=rig.at)
     rig.errors.clear()
     assert rig.run(rig.file(bad), "succeeded").phase == "succeeded"
@@ -110,7 +110,7 @@ def test_meddling_with_the_split_is_repaired_and_told(rig: Rig) -> None:
     release = rig.run(rig.file(rig.register()), "canary")
     rig.tick()
     rig.tick()
-    candidate, stable = rig.refs(release)
+    candidate, _ = rig.refs(release)
     router = rig.world.router
     right = router.in_effect[release.endpoint.route]
     assert right.candidate == Arm(candidate, right.candidate.address)  # type: ignore[union-attr]
