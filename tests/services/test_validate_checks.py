@@ -1,0 +1,191 @@
+"""The checks that compare: signature, metrics, the environment before."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from releases.domain.release import Progress
+from releases.domain.version import Change
+from releases.models import Endpoint, Release, ValidationCheck
+from releases.services.validate import progress, validate
+from releases.services.validate.quality import compare_metric, is_larger_better
+from tests.fakes import SIGNATURE
+from tests.services.rig import Rig
+
+COLUMN = {"name": "alcohol", "type": "double", "required": True}
+WIDER: dict[str, Any] = {
+    "inputs": [COLUMN, {"name": "hue", "type": "double", "required": True}],
+    "outputs": SIGNATURE["outputs"],
+}
+OPTIONAL: dict[str, Any] = {
+    "inputs": [COLUMN, {"name": "hue", "type": "double", "required": False}],
+    "outputs": SIGNATURE["outputs"],
+}
+
+
+def checked(
+    rig: Rig, change: Change = Change.MINOR, environment: str = "production", **logged: Any
+) -> Release:
+    """A version is registered, filed and validated."""
+    version = rig.register(change, **logged)
+    rig.works = False
+    release = rig.file(version, environment)
+    assert validate(release.pk, rig.world.ports, rig.store, rig.clock)
+    return release
+
+
+def row(release: Release, name: str) -> ValidationCheck:
+    return release.checks.get(name=name)
+
+
+def reason(release: Release) -> str:
+    work = progress([release])[release.pk]
+    assert work.progress is Progress.FAILED
+    return work.reason
+
+
+# ---- signature -----------------------------------------------------------------------------------
+def test_signature_breaking_change_sold_as_a_patch_fails_and_says_what(rig: Rig) -> None:
+    rig.serve(rig.register())
+    release = checked(rig, Change.PATCH, signature=WIDER)
+    assert reason(release) == (
+        "signature: required input hue (double) was added: "
+        "that is a major change, filed as a patch (1.0.0 to 1.0.1)"
+    )
+    detail = row(release, "signature").detail
+    assert (detail["compared_with"], detail["declared"], detail["needed"]) == ("1.0.0", "patch", "major")
+    assert detail["differences"][0]["words"] == "required input hue (double) was added"
+    assert row(release, "loads").outcome == "pass"  # independent of it
+
+
+@pytest.mark.parametrize(
+    ("change", "signature", "passes"),
+    [
+        (Change.MAJOR, WIDER, True),
+        (Change.MINOR, WIDER, False),
+        (Change.MINOR, OPTIONAL, True),
+        (Change.PATCH, OPTIONAL, False),
+        (Change.PATCH, SIGNATURE, True),
+    ],
+)
+def test_signature_bump_has_to_cover_the_change(
+    rig: Rig, change: Change, signature: dict[str, Any], passes: bool
+) -> None:
+    rig.serve(rig.register())
+    assert (row(checked(rig, change, signature=signature), "signature").outcome == "pass") is passes
+
+
+def test_signature_without_stable_is_compared_with_the_highest_version_below(rig: Rig) -> None:
+    rig.register()
+    rig.register(Change.MINOR, signature=WIDER)
+    release = checked(rig, Change.PATCH, signature=WIDER)
+    assert row(release, "signature").reason == "the same as that of 1.1.0"
+
+
+@pytest.mark.parametrize("signature", [None, {}, {"outputs": SIGNATURE["outputs"]}])
+def test_signature_missing_fails(rig: Rig, signature: dict[str, Any] | None) -> None:
+    assert reason(checked(rig, signature=signature)).startswith("signature: the model has no signature")
+
+
+def test_signature_of_a_first_version_only_has_to_be_there(rig: Rig) -> None:
+    words = "present; there is no version before it to compare with"
+    assert row(checked(rig), "signature").reason == words
+
+
+# ---- metrics -------------------------------------------------------------------------------------
+def test_metrics_worse_than_stable_fail_with_both_numbers(rig: Rig) -> None:
+    rig.serve(rig.register(metrics={"accuracy": 0.94, "log_loss": 0.3, "leaves": 7.0}))
+    release = checked(rig, metrics={"accuracy": 0.90, "log_loss": 0.2, "leaves": 900.0})
+    assert reason(release) == "metrics: accuracy 0.9, was 0.94: worse than 1.0.0 by more than 2 %"
+    accuracy, leaves, loss = row(release, "metrics").detail["metrics"]
+    assert (accuracy["stable"], accuracy["candidate"], accuracy["outcome"]) == (0.94, 0.9, "fail")
+    assert accuracy["change"] == pytest.approx(-0.0426, abs=1e-4)
+    assert (leaves["outcome"], leaves["reason"]) == ("skipped", "no telling which way is better")
+    assert loss["outcome"] == "pass"
+
+
+def test_metrics_within_the_tolerance_of_the_environment_pass(rig: Rig) -> None:
+    rig.serve(rig.register(metrics={"accuracy": 0.94}))
+    rig.production.metric_tolerance = 0.05
+    rig.production.save()
+    release = checked(rig, metrics={"accuracy": 0.90})
+    assert row(release, "metrics").reason == "accuracy within 5 % of 1.0.0 or better"
+
+
+def test_metrics_that_cannot_be_compared_are_skipped_in_words(rig: Rig) -> None:
+    assert row(checked(rig), "metrics").reason == "no stable version to compare with"
+    rig.works = True
+    Release.objects.all().update(phase="cancelled")
+    rig.serve(rig.model.versions.get())
+    release = checked(rig, metrics={"accuracy": 0.1})
+    assert row(release, "metrics").reason == "no metric of 1.0.0 can be compared"
+
+
+@pytest.mark.parametrize(
+    ("name", "larger"),
+    [
+        ("accuracy", True),
+        ("test_accuracy", True),
+        ("val.F1-score", True),
+        ("f1_macro", True),
+        ("accuracy_score", True),
+        ("roc_auc", True),
+        ("r2", True),
+        ("loss", False),
+        ("val_loss", False),
+        ("log_loss", False),
+        ("mean_squared_error", False),
+        ("RMSE", False),
+        ("brier", False),
+        ("training_accuracy_score", None),
+        ("leaves", None),
+        ("", None),
+    ],
+)
+def test_metric_name_tells_which_way_is_better(name: str, larger: bool | None) -> None:
+    assert is_larger_better(name) is larger
+
+
+numbers = st.floats(-1e6, 1e6, allow_subnormal=False)
+
+
+@given(st.sampled_from(["accuracy", "rmse"]), numbers, numbers, st.floats(0, 1))
+def test_compare_metric_better_or_equal_never_fails_and_the_mirror_image_agrees(
+    name: str, stable: float, candidate: float, tolerance: float
+) -> None:
+    outcome = compare_metric(name, stable, candidate, tolerance)["outcome"]
+    mirrored = compare_metric("rmse" if name == "accuracy" else "accuracy", -stable, -candidate, tolerance)
+    assert outcome == mirrored["outcome"]
+    better = candidate >= stable if name == "accuracy" else candidate <= stable
+    if better:
+        assert outcome == "pass"
+
+
+# ---- the environment before ------------------------------------------------------------------------
+def test_staging_first_fails_until_the_same_artifact_has_succeeded_there(rig: Rig) -> None:
+    rig.production.requires_success_in = rig.staging
+    rig.production.save()
+    version = rig.register()
+    rig.works = False
+    release = rig.file(version)
+    assert validate(release.pk, rig.world.ports, rig.store, rig.clock)
+    assert "has not succeeded in staging yet: release it there first" in reason(release)
+    Release.objects.filter(pk=release.pk).update(phase="rejected")
+
+    rig.works = True
+    first = rig.run(rig.file(version, "staging"), "succeeded")
+    rig.works = False
+    again = rig.file(version)
+    assert validate(again.pk, rig.world.ports, rig.store, rig.clock)
+    assert progress([again])[again.pk].progress is Progress.PASSED
+    assert row(again, "staging").detail == {"environment": "staging", "release": first.pk}
+    assert Endpoint.objects.count() == 2
+
+
+def test_staging_success_of_another_artifact_does_not_count(rig: Rig) -> None:
+    rig.production.requires_success_in = rig.staging
+    rig.production.save()
+    rig.run(rig.file(rig.register(), "staging"), "succeeded")
+    assert "has not succeeded in staging" in reason(checked(rig))
