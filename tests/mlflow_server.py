@@ -17,7 +17,7 @@ from django.conf import settings
 
 from mlops_portal.stack.ports import automatic
 
-START_SECONDS = 60
+START_SECONDS = 150  # 12 on an idle machine
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def wines(mlflow_server: str, tmp_path_factory: pytest.TempPathFactory) -> Train
         env=os.environ | {"MLFLOW_TRACKING_URI": mlflow_server},
         capture_output=True,
         text=True,
-        timeout=90,
+        timeout=150,
     )
     assert ran.returncode == 0, ran.stderr
     logged = [json.loads(line) for line in ran.stdout.splitlines()]

@@ -69,7 +69,7 @@ def test_inspect_of_a_good_model_gives_example_and_outputs(inspect: Inspect) -> 
     }
     assert [(o["datatype"], o["shape"]) for o in report.outputs] == [("FP64", [2, 1])]
     assert report.flavors == ("python_function",)
-    assert 0.5 < report.seconds < 60
+    assert report.seconds > 0.5
     assert 50 < report.peak_memory_mb < 1024
 
 
@@ -100,12 +100,16 @@ def test_inspect_of_a_model_that_hangs_ends_it_and_all_that_it_started(
             open(os.path.join(HERE, "child"), "w").write(str(child.pid))
             time.sleep(300)
         """,
-        seconds=25,
+        seconds=3,
     )
-    assert report.failure == "the model did not load within 25 s"
-    assert 25 <= report.seconds < 30
+    assert report.failure == "the model did not load within 3 s"
     child = int((tmp_path / "artifact" / "code" / "child").read_text())
     assert not is_running(child)
+
+
+def test_inspect_of_a_model_that_hangs_while_predicting_says_so(inspect: Inspect) -> None:
+    report = inspect(predict="time.sleep(300)", seconds=8)
+    assert report.failure == "the model did not answer its input example within 8 s"
 
 
 @pytest.mark.parametrize(
@@ -120,7 +124,6 @@ def test_inspect_of_a_model_that_hangs_ends_it_and_all_that_it_started(
 def test_inspect_of_a_model_that_eats_memory_ends_it(inspect: Inspect, greedy: str) -> None:
     report = inspect(predict=f"{greedy}\nreturn data['a']", memory_mb=800)
     assert report.failure == "the model needed more than 800 MB"
-    assert report.seconds < 40
 
 
 def test_inspect_of_a_model_that_crashes_names_the_signal(inspect: Inspect) -> None:

@@ -13,6 +13,9 @@ from releases.ports import ModelRegistry, Refused, Unreachable
 from tests.fakes import FakeRegistry
 from tests.mlflow_server import TrainedWines
 
+# The first test waits for the server to start and the models to be trained.
+REAL = [pytest.mark.stack, pytest.mark.timeout(400)]
+
 
 @dataclass(frozen=True)
 class Registry:
@@ -40,7 +43,7 @@ def real(request: pytest.FixtureRequest) -> Registry:
     )
 
 
-@pytest.fixture(params=[in_memory, pytest.param(real, marks=pytest.mark.stack)])
+@pytest.fixture(params=[in_memory, pytest.param(real, marks=REAL)])
 def registry(request: pytest.FixtureRequest) -> Registry:
     made: Registry = request.param(request)
     return made

@@ -149,6 +149,7 @@ def run_with_a_folder(mlflow_server: str) -> Iterator[tuple[httpx.Client, str, s
 
 
 @pytest.mark.stack
+@pytest.mark.timeout(300)
 def test_a_model_that_mlflow_2_logged_is_registered_read_and_downloaded(
     mlflow_server: str, run_with_a_folder: tuple[httpx.Client, str, str], tmp_path: Path
 ) -> None:
@@ -162,6 +163,7 @@ def test_a_model_that_mlflow_2_logged_is_registered_read_and_downloaded(
 
 
 @pytest.mark.stack
+@pytest.mark.timeout(300)
 def test_download_of_an_artifact_that_vanished_is_refused_and_the_version_still_known(
     mlflow_server: str, run_with_a_folder: tuple[httpx.Client, str, str], tmp_path: Path
 ) -> None:
@@ -176,6 +178,7 @@ def test_download_of_an_artifact_that_vanished_is_refused_and_the_version_still_
 
 
 @pytest.mark.stack
+@pytest.mark.timeout(300)
 def test_a_name_with_a_quotation_mark_finds_only_its_own_versions(
     mlflow_server: str, run_with_a_folder: tuple[httpx.Client, str, str]
 ) -> None:

@@ -21,8 +21,9 @@ from releases.domain.version import Change
 from releases.services.pickle_scan import scan
 from tests.mlflow_server import TrainedWines
 
-pytestmark = pytest.mark.stack
-START_SECONDS = 60
+# The first test waits for the engines to start and the models to be trained.
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(400)]
+START_SECONDS = 150
 
 
 @pytest.fixture(scope="module")
