@@ -1,5 +1,7 @@
 """Pages outside a tenant: home, log in, log out, choose a tenant. Know nothing of releases."""
 
+from typing import cast
+
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.views import LoginView, LogoutView
 from django.http import HttpRequest, HttpResponse
@@ -20,8 +22,7 @@ logout = LogoutView.as_view()
 @login_required
 def home(request: HttpRequest) -> HttpResponse:
     """To the tenant of a person who has one, else to the choice among them."""
-    assert isinstance(request.user, User)
-    memberships = tenants_of(request.user)
+    memberships = tenants_of(cast(User, request.user))
     if len(memberships) == 1:
         return redirect("web:overview", memberships[0].tenant.slug)
     return redirect("tenants:choose")
@@ -31,5 +32,5 @@ def home(request: HttpRequest) -> HttpResponse:
 @login_required
 def choose(request: HttpRequest) -> HttpResponse:
     """All tenants of a person, with the role in each."""
-    assert isinstance(request.user, User)
-    return render(request, "tenants/choose.html", {"memberships": tenants_of(request.user)})
+    memberships = tenants_of(cast(User, request.user))
+    return render(request, "tenants/choose.html", {"memberships": memberships})

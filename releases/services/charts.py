@@ -55,7 +55,7 @@ def draw(
         for arm, of in (("stable", series.stable), ("candidate", series.candidate))
     }
     return Figures(
-        split=frame | _split(transitions, window, min(now, series.candidate.at[-1])),
+        split=frame | _split(transitions, window, _until(release, series, window)),
         evidence=frame | _evidence(series.candidate, plan),
         errors=frame | _errors(series, plan),
         latency=frame | _latency(series, percentiles),
@@ -88,8 +88,10 @@ def _window(
     else:
         last = max(last, now)
     to = max(last, ends_at or 0.0)
-    room = 0.04 * max(to - first, 20.0)
-    return first - room, to + room
+    length = max(to - first, 20.0)
+    # What has ended gets room on the right for the names of its last marks.
+    after = 0.42 if release.phase in TERMINAL else 0.04
+    return first - 0.04 * length, to + after * length
 
 
 _MARKS = {
@@ -99,6 +101,11 @@ _MARKS = {
     Phase.ROLLED_BACK: ("back on stable", "stable"),
     Phase.SUCCEEDED: ("succeeded", "success"),
 }
+
+
+def _until(release: Release, series: Series, window: tuple[float, float]) -> float:
+    """How far the split is known: to the newest sample, or for good once the release has ended."""
+    return window[1] if release.phase in TERMINAL else float(series.candidate.at[-1])
 
 
 def _marks(

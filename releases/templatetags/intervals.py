@@ -4,7 +4,7 @@ from django import template
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from releases.domain.judge.explanation import percent
+from releases.domain.judge.explanation import percent, percent_limit
 from releases.domain.verdict import ArmCounts, Interval
 
 register = template.Library()
@@ -60,7 +60,7 @@ def forest(
     )
     words = [_words("stable", stable, stable_interval)] if stable else []
     words.append(_words("candidate", candidate, interval))
-    note = f"0 to {percent(top)}" + (f", limit {percent(limit)}" if limit else "")
+    note = f"0 to {percent_limit(top)}" + (f", limit {percent_limit(limit)}" if limit else "")
     return format_html(
         '<svg class="forest" viewBox="0 0 144 28" role="img" aria-label="{}">'
         '<line class="axis" x1="2" x2="138" y1="26.5" y2="26.5"/>{}{}{}</svg><span class="sub">{}</span>',

@@ -19,6 +19,7 @@ from releases.templatetags.words import LOOKS
 
 register = template.Library()
 NO_BREAK_SPACE = "\N{NO-BREAK SPACE}"
+NOTHING = "\N{EN DASH}"
 _BEFORE_UNIT = re.compile(r"(?<=\d) (?=(?:%|(?:s|ms|min|h|d|MB|kB|GB|B|requests/s)\b))")
 _MARKUP = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"}
 
@@ -36,7 +37,7 @@ def units(value: object) -> str:
 @register.filter
 def rate(share: float | None) -> str:
     """0.0031 -> "0.31 %"; a dash where there is no rate."""
-    return "–" if share is None else percent(share).replace(" ", NO_BREAK_SPACE)
+    return NOTHING if share is None else percent(share).replace(" ", NO_BREAK_SPACE)
 
 
 @register.filter
@@ -46,16 +47,23 @@ def limit(share: float) -> str:
 
 
 @register.filter
+def spaced(name: str) -> str:
+    """ "pickle_scan" -> "Pickle scan" """
+    text = name.replace("_", " ")
+    return text[:1].upper() + text[1:]
+
+
+@register.filter
 def grouped(number: int | None) -> str:
     """12345 -> "12,345"."""
-    return "–" if number is None else f"{number:,}"
+    return NOTHING if number is None else f"{number:,}"
 
 
 @register.filter
 def evidence(value: float | None) -> str:
     """Evidence with as many digits as it deserves: 0.42, 7.1, 118, more than a million."""
     if value is None:
-        return "–"
+        return NOTHING
     if value >= 1e6:
         return "> 1,000,000"
     if value >= 100:
@@ -66,12 +74,12 @@ def evidence(value: float | None) -> str:
 @register.filter
 def number(value: float | None) -> str:
     """A metric with four digits that count."""
-    return "–" if value is None else f"{value:.4g}"
+    return NOTHING if value is None else f"{value:.4g}"
 
 
 @register.filter
 def signed(change: float) -> str:
-    """A relative change: -0.021 -> "−2.1 %"."""
+    """A relative change: -0.021 -> "2.1 %" with a minus sign before it."""
     text = f"{abs(100 * change):.2g}" if abs(change) < 0.1 else f"{abs(100 * change):.0f}"
     sign = "+" if change > 0 else "\N{MINUS SIGN}"
     return f"{'' if float(text) == 0 else sign}{text}{NO_BREAK_SPACE}%"
@@ -81,7 +89,7 @@ def signed(change: float) -> str:
 def milliseconds(value: float | None) -> str:
     """ "12.4 ms"; a dash where there is none."""
     if value is None:
-        return "–"
+        return NOTHING
     return f"{value:.0f}{NO_BREAK_SPACE}ms" if value >= 100 else f"{value:.3g}{NO_BREAK_SPACE}ms"
 
 
@@ -89,7 +97,7 @@ def milliseconds(value: float | None) -> str:
 def span(seconds: float | None) -> str:
     """A length of time in words: "14 s", "2 min 46 s", "5 h 26 min", "3 d 4 h"."""
     if seconds is None:
-        return "–"
+        return NOTHING
     whole = max(0, round(seconds))
     if 0 < seconds < 10 and seconds != whole:
         text = f"{seconds:.1f} s"
@@ -98,9 +106,9 @@ def span(seconds: float | None) -> str:
     elif whole < 3600:
         text = f"{whole // 60} min {whole % 60} s" if whole % 60 else f"{whole // 60} min"
     elif whole < 86_400:
-        text = f"{whole // 3600} h {whole % 3600 // 60} min"
+        text = f"{whole // 3600} h {whole % 3600 // 60} min".removesuffix(" 0 min")
     else:
-        text = f"{whole // 86_400} d {whole % 86_400 // 3600} h"
+        text = f"{whole // 86_400} d {whole % 86_400 // 3600} h".removesuffix(" 0 h")
     return text.replace(" ", NO_BREAK_SPACE)
 
 
@@ -108,7 +116,7 @@ def span(seconds: float | None) -> str:
 def clock(seconds: float | None) -> str:
     """A stop-watch: 134 -> "2:14", 7200 -> "2:00:00"."""
     if seconds is None:
-        return "–"
+        return NOTHING
     whole = max(0, int(seconds))
     hours, minutes = whole // 3600, whole % 3600 // 60
     return f"{hours}:{minutes:02}:{whole % 60:02}" if hours else f"{minutes}:{whole % 60:02}"
@@ -118,7 +126,7 @@ def clock(seconds: float | None) -> str:
 def size(count: int | None) -> str:
     """Bytes: "41.2 MB"."""
     if count is None:
-        return "–"
+        return NOTHING
     value, unit = float(count), "B"
     for unit in ("B", "kB", "MB", "GB"):
         if value < 1000 or unit == "GB":
@@ -153,7 +161,7 @@ def capital(text: str) -> str:
 def moment(when: datetime | None, style: str = "m") -> str:
     """A time in UTC, which the page's script turns into the reader's zone; "s": with seconds."""
     if when is None:
-        return "–"
+        return NOTHING
     clock_face = "%H:%M:%S" if style == "s" else "%H:%M"
     is_today = when.astimezone(UTC).date() == timezone.now().date()
     shown = f"{when.astimezone(UTC):{clock_face}}" if is_today else f"{when.day} {when:%b %H:%M}"

@@ -44,6 +44,7 @@ LOOKS = {
     "skipped": Look("Skipped", "s-skipped", ""),
     "up": Look("Healthy", "s-up", "success"),
     "degraded": Look("Degraded", "s-shared", "warn"),
+    "unknown": Look("Not known", "s-no-data", "warn"),
     "down": Look("Down", "s-harm", "danger"),
     "hold": Look("On hold", "lock", "danger"),
     "drift": Look("Drifted", "s-shared", "warn"),

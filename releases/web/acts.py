@@ -43,7 +43,10 @@ def confirmation(release: Release, act: Act) -> Confirmation:
     split = f"{100 - release.split_candidate} / {release.split_candidate}"
     back = f"All traffic goes back to {stable} first" if stable else "No version serves afterwards"
     if act is Act.PAUSE:
-        text = f"The split stays at {split} and the hold stands still. The judge keeps watching and rolls back if it finds harm."
+        text = (
+            f"The split stays at {split} and the hold stands still. "
+            "The judge keeps watching and rolls back if it finds harm."
+        )
         return Confirmation(
             "pause",
             f"Pause the canary of {what}?",
@@ -92,7 +95,8 @@ def confirmation(release: Release, act: Act) -> Confirmation:
             url,
             "Withdrawing is asked for.",
         )
-    text = f"{back}; then {name} is removed after its grace time and put on hold in {release.endpoint.environment.name}."
+    place = release.endpoint.environment.name
+    text = f"{back}; then {name} is removed after its grace time and put on hold in {place}."
     return Confirmation(
         "abort",
         "Abort and roll back" + (f" to {stable}?" if stable else "?"),

@@ -6,7 +6,7 @@ that says which roles do.
 
 from collections.abc import Callable, Mapping
 from functools import wraps
-from typing import Any, Concatenate, ParamSpec
+from typing import Any, Concatenate, ParamSpec, cast
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
@@ -31,9 +31,8 @@ def inside(view: View[P]) -> Callable[Concatenate[HttpRequest, str, P], HttpResp
     @login_required
     @wraps(view)
     def entered(request: HttpRequest, tenant: str, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
-        assert isinstance(request.user, User)
         try:
-            actor = enter(tenant, user=request.user)
+            actor = enter(tenant, user=cast(User, request.user))
         except NoAccess as error:
             raise Http404 from error
         actor = Actor(actor.tenant, actor.name, actor.role, user=actor.user, request_id=str(ULID()))
@@ -58,7 +57,8 @@ def page(
     status: int = 200,
 ) -> HttpResponse:
     """Render a page with what its frame needs; `here` marks the place in the navigation."""
-    assert actor.user is not None
+    if actor.user is None:
+        raise TypeError("pages are for people, not for tokens")
     frame = {
         "actor": actor,
         "may": {capability.value: actor.may(capability) for capability in Capability},

@@ -115,8 +115,8 @@ def version_page(actor: Actor, model_name: str, text: str) -> VersionPage:
 
 
 def _is_below(other: ModelVersion, version: ModelVersion) -> bool:
-    assert version.semantic is not None
-    return other.semantic is not None and other.semantic < version.semantic
+    this, that = version.semantic, other.semantic
+    return this is not None and that is not None and that < this
 
 
 def _in_order(versions: list[ModelVersion]) -> list[ModelVersion]:

@@ -63,7 +63,7 @@ class Comparison:
 def compare(before: ModelVersion | None, after: ModelVersion) -> Comparison:
     """Compare a version with the one that is stable (None: it is the first)."""
     declared = None
-    if before is not None and before.semantic and after.semantic:
+    if before is not None and before.pk != after.pk and before.semantic and after.semantic:
         declared = after.semantic.change_from(before.semantic)
     old = before.signature if before else None
     return Comparison(
@@ -110,6 +110,6 @@ def _metrics(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterable[Me
         old, new = before.get(name), after.get(name)
         change = (new - old) / abs(old) if old and new is not None else None
         is_better: bool | None = None
-        if change is not None and abs(change) >= 0.0005:
+        if change is not None and abs(change) >= 0.005:
             is_better = (change < 0) == any(word in name.lower() for word in LESS_IS_BETTER)
         yield MetricLine(name, old, new, change, is_better)

@@ -1,4 +1,4 @@
-"""What the form of a new release offers: models, places, versions with their states, and what it will need."""
+"""What the form of a new release offers: models, places, versions with their states, and what is needed."""
 
 from collections import defaultdict
 from dataclasses import dataclass

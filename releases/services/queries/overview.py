@@ -75,7 +75,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Component:
-    """An engine as the workers last saw it. `state` is `unreachable` when nobody has looked lately."""
+    """An engine as the workers last saw it. `state` is `unknown` when nobody has looked lately."""
 
     name: str
     state: str
@@ -122,7 +122,7 @@ class Overview:
     def worst(self) -> str:
         """The state that the health panel as a whole is in."""
         states = {component.state for component in self.health}
-        return next((state for state in ("down", "unreachable", "degraded") if state in states), "up")
+        return next((state for state in ("down", "unknown", "degraded") if state in states), "up")
 
     @property
     def harmed(self) -> int:
@@ -180,13 +180,13 @@ def component_health(now: datetime) -> list[Component]:
         word = COMPONENTS.get(name, name.replace("_", " ").capitalize())
         if row is None:
             components.append(
-                Component(word, "unreachable", "Nobody has looked yet: are the workers running?", None)
+                Component(word, "unknown", "Nobody has looked yet: are the workers running?", None)
             )
             continue
         age = max(0.0, (now - row.seen_at).total_seconds())
         if age > NOT_SEEN_FOR:
-            said = f"Not looked at for {_roughly(age)}; what is shown is old."
-            components.append(Component(word, "unreachable", said, age))
+            said = "The workers have not reported since; what is shown is old." if name == "workers" else ""
+            components.append(Component(word, "unknown", said, age))
         else:
             components.append(Component(word, row.state, row.detail, age))
     return components
