@@ -14,7 +14,7 @@ from releases.adapters.router.envoy import EnvoyRouter, EnvoyRouterConfig
 from releases.domain.plan import TrafficSplit
 from releases.domain.routing import Arm, Route, RouteSetting
 from releases.ports import Counters, Refused, Unreachable
-from tests.adapters.engines import DELAY, Gateway, Model, model
+from tests.adapters.engines import DELAY, STATUS, Gateway, Model, model
 
 pytestmark = pytest.mark.stack
 
@@ -173,6 +173,19 @@ def test_broken_file_of_the_gateway_is_refused_and_kept(
     with pytest.raises(Refused, match=r"rds\.json"):
         broken.apply({WINE: setting})
     assert (tmp_path / "rds.json").read_text() == '{"resources": ['
+
+
+@pytest.mark.parametrize(
+    "asked", [{}, {"x-envoy-retry-on": "5xx", "x-envoy-max-retries": "3"}], ids=["plain", "asking"]
+)
+def test_failed_prediction_is_not_tried_again_even_when_the_caller_asks(
+    envoy: Gateway, router: EnvoyRouter, red: Model, asked: dict[str, str]
+) -> None:
+    router.apply({WINE: RouteSetting(TrafficSplit(0), Arm("wine-red", red.address), None)})
+    before = len(red.paths)
+    answer = envoy.post(INFER, {STATUS: "503", **asked})
+    assert answer.status_code == 503
+    assert len(red.paths) == before + 1
 
 
 def test_request_under_way_outlives_its_route_and_its_cluster(
