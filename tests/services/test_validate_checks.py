@@ -6,11 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from releases.domain.release import Progress
+from releases.domain.release import Phase, Progress
 from releases.domain.version import Change
-from releases.models import Endpoint, Release, ValidationCheck
+from releases.models import Endpoint, ModelVersion, Release, ValidationCheck
 from releases.services.validate import progress, validate
 from releases.services.validate.quality import compare_metric, is_larger_better
+from tests import factories
 from tests.fakes import SIGNATURE
 from tests.services.rig import Rig
 
@@ -36,6 +37,21 @@ def checked(
     return release
 
 
+def serves(rig: Rig, version: ModelVersion) -> None:
+    """The version is stable in production."""
+    endpoint, _ = Endpoint.objects.get_or_create(
+        tenant=rig.cast.acme, environment=rig.production, model=rig.model
+    )
+    endpoint.stable = version
+    endpoint.save()
+
+
+def succeeded(rig: Rig, version: ModelVersion) -> Release:
+    """The version has been released to staging."""
+    endpoint = factories.endpoint(rig.staging, rig.model, stable=version)
+    return factories.release(endpoint, version, Phase.SUCCEEDED, at=rig.at)
+
+
 def row(release: Release, name: str) -> ValidationCheck:
     return release.checks.get(name=name)
 
@@ -48,7 +64,7 @@ def reason(release: Release) -> str:
 
 # ---- signature -----------------------------------------------------------------------------------
 def test_signature_breaking_change_sold_as_a_patch_fails_and_says_what(rig: Rig) -> None:
-    rig.serve(rig.register())
+    serves(rig, rig.register())
     release = checked(rig, Change.PATCH, signature=WIDER)
     assert reason(release) == (
         "signature: required input hue (double) was added: "
@@ -73,7 +89,7 @@ def test_signature_breaking_change_sold_as_a_patch_fails_and_says_what(rig: Rig)
 def test_signature_bump_has_to_cover_the_change(
     rig: Rig, change: Change, signature: dict[str, Any], passes: bool
 ) -> None:
-    rig.serve(rig.register())
+    serves(rig, rig.register())
     assert (row(checked(rig, change, signature=signature), "signature").outcome == "pass") is passes
 
 
@@ -96,7 +112,7 @@ def test_signature_of_a_first_version_only_has_to_be_there(rig: Rig) -> None:
 
 # ---- metrics -------------------------------------------------------------------------------------
 def test_metrics_worse_than_stable_fail_with_both_numbers(rig: Rig) -> None:
-    rig.serve(rig.register(metrics={"accuracy": 0.94, "log_loss": 0.3, "leaves": 7.0}))
+    serves(rig, rig.register(metrics={"accuracy": 0.94, "log_loss": 0.3, "leaves": 7.0}))
     release = checked(rig, metrics={"accuracy": 0.90, "log_loss": 0.2, "leaves": 900.0})
     assert reason(release) == "metrics: accuracy 0.9, was 0.94: worse than 1.0.0 by more than 2 %"
     accuracy, leaves, loss = row(release, "metrics").detail["metrics"]
@@ -107,7 +123,7 @@ def test_metrics_worse_than_stable_fail_with_both_numbers(rig: Rig) -> None:
 
 
 def test_metrics_within_the_tolerance_of_the_environment_pass(rig: Rig) -> None:
-    rig.serve(rig.register(metrics={"accuracy": 0.94}))
+    serves(rig, rig.register(metrics={"accuracy": 0.94}))
     rig.production.metric_tolerance = 0.05
     rig.production.save()
     release = checked(rig, metrics={"accuracy": 0.90})
@@ -116,9 +132,8 @@ def test_metrics_within_the_tolerance_of_the_environment_pass(rig: Rig) -> None:
 
 def test_metrics_that_cannot_be_compared_are_skipped_in_words(rig: Rig) -> None:
     assert row(checked(rig), "metrics").reason == "no stable version to compare with"
-    rig.works = True
     Release.objects.all().update(phase="cancelled")
-    rig.serve(rig.model.versions.get())
+    serves(rig, rig.model.versions.get())
     release = checked(rig, metrics={"accuracy": 0.1})
     assert row(release, "metrics").reason == "no metric of 1.0.0 can be compared"
 
@@ -173,19 +188,19 @@ def test_staging_first_fails_until_the_same_artifact_has_succeeded_there(rig: Ri
     assert validate(release.pk, rig.world.ports, rig.store, rig.clock)
     assert "has not succeeded in staging yet: release it there first" in reason(release)
     Release.objects.filter(pk=release.pk).update(phase="rejected")
-
-    rig.works = True
-    first = rig.run(rig.file(version, "staging"), "succeeded")
-    rig.works = False
+    version.refresh_from_db()
+    first = succeeded(rig, version)
     again = rig.file(version)
     assert validate(again.pk, rig.world.ports, rig.store, rig.clock)
     assert progress([again])[again.pk].progress is Progress.PASSED
     assert row(again, "staging").detail == {"environment": "staging", "release": first.pk}
-    assert Endpoint.objects.count() == 2
 
 
 def test_staging_success_of_another_artifact_does_not_count(rig: Rig) -> None:
     rig.production.requires_success_in = rig.staging
     rig.production.save()
-    rig.run(rig.file(rig.register(), "staging"), "succeeded")
+    other = rig.register()
+    other.digest = f"sha256:{'0' * 64}"
+    other.save()
+    succeeded(rig, other)
     assert "has not succeeded in staging" in reason(checked(rig))
