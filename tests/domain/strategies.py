@@ -78,6 +78,7 @@ def observations(draw: st.DrawFn, at: float = NOW) -> Observation:
         effect_detail=draw(st.sampled_from(["", "90 / 10"])),
         verdict=draw(st.sampled_from(VerdictKind)),
         verdict_summary=draw(st.sampled_from(["", "0 of 10 failed"])),
+        nothing_speaks_against=draw(st.booleans()),
         intent=draw(intents()),
     )
 

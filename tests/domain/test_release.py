@@ -125,7 +125,7 @@ def test_decide_unknown_never_moves_traffic_to_the_candidate(situation: Situatio
 
 
 @given(situations())
-def test_decide_silence_promotes_only_when_a_person_did(situation: Situation) -> None:
+def test_decide_silence_or_doubt_moves_on_only_when_a_person_did(situation: Situation) -> None:
     plan, before, seen = situation
     if before.phase not in (Phase.CANARY, Phase.PAUSED):
         return
@@ -134,6 +134,8 @@ def test_decide_silence_promotes_only_when_a_person_did(situation: Situation) ->
     moved_on = after.step > before.step or after.phase is Phase.PROMOTING
     if moved_on and not a_person_did:
         assert seen.verdict in (VerdictKind.CERTIFIED, VerdictKind.INCONCLUSIVE)
+        if seen.verdict is VerdictKind.INCONCLUSIVE:
+            assert seen.nothing_speaks_against
         if after.phase is Phase.PROMOTING and plan.promotion == "certified":
             assert seen.verdict is VerdictKind.CERTIFIED
 

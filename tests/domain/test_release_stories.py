@@ -72,6 +72,20 @@ def test_release_too_long_inconclusive_rolls_back_when_the_plan_says_so() -> Non
     assert story.tick() is Phase.ROLLED_BACK
 
 
+def test_release_is_not_given_up_before_its_own_holds_are_over() -> None:
+    story = Story(two_steps(max_canary_seconds=0)).to_canary()
+    assert story.tick(899, verdict=NO_DATA) is Phase.CANARY
+    assert story.tick(1) is Phase.PAUSED
+
+
+def test_release_doubt_holds_a_middle_step_until_it_is_gone() -> None:
+    story = Story(two_steps()).to_canary()
+    assert story.tick(301, verdict=INCONCLUSIVE, nothing_speaks_against=False) is Phase.CANARY
+    assert story.split == "90 / 10"
+    story.tick(nothing_speaks_against=True)
+    assert story.split == "50 / 50"
+
+
 def test_release_promote_ends_the_hold_of_this_stage_only() -> None:
     story = Story(two_steps()).to_canary()
     assert story.tick(10, act=Act.PROMOTE, why="looks fine") is Phase.CANARY
