@@ -184,6 +184,18 @@ def test_validate_release_that_is_not_validating_is_left_alone(rig: Rig) -> None
     assert not release.checks.exists()
 
 
+def test_validate_while_another_worker_is_at_it_does_nothing(rig: Rig) -> None:
+    release = filed(rig)
+    other = connections.create_connection("default")
+    try:
+        with other.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_lock(hashtext('validate'), hashtext(%s))", [release.pk])
+        assert not validate(release.pk, rig.world.ports, rig.store, rig.clock)
+        assert not release.checks.exists()
+    finally:
+        other.close()
+
+
 def test_progress_of_many_releases_is_one_query(
     rig: Rig, django_assert_num_queries: pytest.FixtureRequest
 ) -> None:
