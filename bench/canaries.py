@@ -62,8 +62,11 @@ class Canaries:
 
     def remove(self) -> None:
         """Leave nothing that the next measurement would find due."""
-        expected = 2 * self.count
-        newest = Sample.objects.order_by("-at").values_list("at", flat=True).first()
-        if Sample.objects.filter(at=newest).count() != expected:
-            raise SystemExit(f"a pass did not sample all {self.count} releases: the figures mean nothing")
+        own = Sample.objects.filter(tenant=self.tenant)
+        newest = own.order_by("-at").values_list("at", flat=True)[:1]
+        sampled = own.filter(at__in=newest).count()
+        if sampled != 2 * self.count:
+            errors = Release.objects.exclude(last_error="").values_list("last_error", flat=True)[:1]
+            said = f"{sampled} samples of {self.count} releases in the last pass: {list(errors)}"
+            raise SystemExit(f"{said}; the figures mean nothing")
         Release.objects.update(next_wake_at=None)

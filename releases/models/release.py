@@ -34,13 +34,15 @@ def _seconds(value: datetime | None) -> float | None:
     return None if value is None else value.timestamp()
 
 
+MOST_PLANS = 4_096
+_PLANS: dict[str, RolloutPlan] = {}
+
+
 class Release(models.Model):
     """One rollout of one version to one endpoint.
 
     `row_version` rises with every change of state and every act of a person, not with a sample.
     """
-
-    _plan: RolloutPlan | None = None
 
     id = models.CharField(primary_key=True, max_length=26, default=new_release_id, editable=False)
     tenant = models.ForeignKey(Tenant, models.PROTECT, related_name="releases")
@@ -118,10 +120,14 @@ class Release(models.Model):
         return f"{self.version} to {self.endpoint.environment.name} ({self.phase})"
 
     def rollout_plan(self) -> RolloutPlan:
-        """The frozen plan as a value; it never changes, so it is read once."""
-        if self._plan is None:
-            self._plan = RolloutPlan.from_json(self.plan)
-        return self._plan
+        """The frozen plan as a value; plans never change, so each is read once per process."""
+        plan = _PLANS.get(self.plan_digest)
+        if plan is None:
+            plan = RolloutPlan.from_json(self.plan)
+            if len(_PLANS) >= MOST_PLANS:
+                _PLANS.clear()
+            _PLANS[self.plan_digest] = plan
+        return plan
 
     def state(self) -> ReleaseState:
         """Where the release stands, as the state machine reads it."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import psycopg
 from django.db import connection, transaction
 
 from releases.domain.release import TERMINAL, Decision, Phase, ReleaseState
@@ -48,12 +49,13 @@ _COLUMNS: dict[str, tuple[str, str]] = {
     "next_wake_at": ("timestamptz", "u.next_wake_at"),
     "row_version": ("int", "u.row_version"),
 }
+_SAMPLE = [field.attname for field in Sample._meta.concrete_fields if not field.primary_key]
 _KEYS = {"id": "text", "expected": "int", "lease": "timestamptz"}
 _SWAP = (
     "UPDATE releases_release r SET "  # noqa: S608 - made of the constants above only
     + ", ".join(f"{name} = {taken}" for name, (_, taken) in _COLUMNS.items())
     + ", lease_until = NULL, failures = 0, last_error = '' FROM unnest("
-    + ", ".join(f"%s::{kind}[]" for kind in [*_KEYS.values(), *(k for k, _ in _COLUMNS.values())])
+    + ", ".join(f"%b::{kind}[]" for kind in [*_KEYS.values(), *(k for k, _ in _COLUMNS.values())])
     + f") AS u({', '.join([*_KEYS, *_COLUMNS])}) "
     + "WHERE r.id = u.id AND r.row_version = u.expected AND r.lease_until = u.lease RETURNING r.id"
 )
@@ -97,14 +99,26 @@ def event(outcome: Outcome, at: datetime) -> bool:
 
 def _swap(outcomes: Sequence[Outcome], at: datetime) -> list[Outcome]:
     rows = [_row(outcome, at) for outcome in outcomes]
-    with connection.cursor() as cursor:
+    connection.ensure_connection()
+    # Django's own cursor writes parameters into the statement as quoted text; this one sends arrays as
+    # they are, which takes a third of the time. Same connection, same transaction.
+    with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
         cursor.execute(_SWAP, [list(column) for column in zip(*rows, strict=True)])
         done = {row[0] for row in cursor.fetchall()}
-    stored = [outcome for outcome in outcomes if outcome.release.pk in done]
-    Sample.objects.bulk_create([row for o in stored if o.taken for row in o.taken.rows])
+        stored = [outcome for outcome in outcomes if outcome.release.pk in done]
+        _copy_samples(cursor, [row for outcome in stored if outcome.taken for row in outcome.taken.rows])
     for outcome in stored:
         _take_over(outcome)
     return stored
+
+
+def _copy_samples(cursor: Any, rows: Sequence[Sample]) -> None:
+    """COPY: several times as fast as INSERT, and this is the widest write of a pass."""
+    if not rows:
+        return
+    with cursor.copy(f"COPY releases_sample ({', '.join(_SAMPLE)}) FROM STDIN") as copy:
+        for row in rows:
+            copy.write_row([getattr(row, name) for name in _SAMPLE])
 
 
 def _row(outcome: Outcome, at: datetime) -> tuple[Any, ...]:
