@@ -187,10 +187,11 @@ USE_TZ = True
 USE_I18N = False
 STATIC_URL = "/static/"
 STATIC_ROOT = VAR / "static"
+PLOTLY = Path(getattr(find_spec("plotly"), "origin", "")).parent
 STATICFILES_DIRS = [
     BASE_DIR / "static",
     # The charts' library as its Python package ships it: /static/plotly/plotly.min.js. Not imported.
-    ("plotly", Path(str(find_spec("plotly").origin)).parent / "package_data"),
+    ("plotly", PLOTLY / "package_data"),
 ]
 WHITENOISE_USE_FINDERS = True
 SESSION_COOKIE_HTTPONLY = True

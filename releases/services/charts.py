@@ -248,7 +248,7 @@ def _latency(series: Series, percentiles: dict[str, dict[int, Floats]]) -> Figur
         _line(f"{arm} p{q}", arm, of.latency_at, values, dash=DASHES[q])
         for arm, of in (("stable", series.stable), ("candidate", series.candidate))
         for q, values in percentiles[arm].items()
-        if np.isfinite(values).any()
+        if np.isfinite(values).sum() > 1
     ]
     if not lines:
         return {

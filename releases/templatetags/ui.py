@@ -6,7 +6,6 @@ They know words, shapes and figures; they ask no database and know no clock but 
 import json
 import re
 from datetime import UTC, datetime
-from math import log10
 
 from django import template
 from django.templatetags.static import static
@@ -31,7 +30,8 @@ def _symbol(name: str) -> SafeString:
 @register.filter
 def units(value: object) -> str:
     """Join every figure in a text with its unit by a no-break space; escapes what is not safe."""
-    return mark_safe(_BEFORE_UNIT.sub(NO_BREAK_SPACE, conditional_escape(value)))  # noqa: S308
+    escaped = conditional_escape(value if isinstance(value, SafeString) else str(value))
+    return mark_safe(_BEFORE_UNIT.sub(NO_BREAK_SPACE, escaped))  # noqa: S308 - escaped above
 
 
 @register.filter
@@ -212,89 +212,6 @@ def tone(state: str) -> str:
 def word(state: str) -> str:
     """The word of a state."""
     return LOOKS[state].word
-
-
-@register.simple_tag
-def bar(candidate: float, css: str = "bar") -> str:
-    """The split as one bar: stable from the left, candidate at the right, a gap of ground between."""
-    weight = float(candidate)
-    right = ""
-    if weight:
-        right = format_html(
-            '<rect class="candidate" x="{}" width="{}" height="8"/>'
-            '<rect class="gap" x="{}" width=".8" height="8"/>',
-            f"{100 - weight:g}",
-            f"{weight:g}",
-            f"{100 - weight - 0.4:g}",
-        )
-    return format_html(
-        '<svg class="{}" viewBox="0 0 100 8" preserveAspectRatio="none" role="img" '
-        'aria-label="stable {} %, candidate {} %"><rect class="stable" width="{}" height="8"/>{}</svg>',
-        css,
-        f"{100 - weight:g}",
-        f"{weight:g}",
-        f"{100 - weight:g}",
-        right,
-    )
-
-
-@register.simple_tag
-def split(candidate: int) -> str:
-    """The split in a row of a table."""
-    return format_html(
-        '<span class="split mini">{}<span class="num"><span class="arm-stable">{}</span>'
-        '<span class="muted"> / </span><span class="arm-candidate">{}</span></span></span>',
-        bar(candidate),
-        100 - candidate,
-        candidate,
-    )
-
-
-@register.simple_tag
-def progress(percent_done: float, css: str = "rail") -> str:
-    """How far the present phase has come, in percent."""
-    return format_html(
-        '<svg class="{}" viewBox="0 0 100 4" preserveAspectRatio="none" aria-hidden="true">'
-        '<rect class="fill" width="{}" height="4"/></svg>',
-        css,
-        f"{max(0.0, min(100.0, percent_done)):.1f}",
-    )
-
-
-@register.simple_tag
-def meter(value: float, bound: float, tone_name: str, css: str = "") -> str:
-    """Evidence on a log scale from 1 to ten times its limit, with a mark at the limit."""
-    top = 10 * bound
-
-    def at(amount: float) -> float:
-        return max(0.0, min(100.0, 100 * log10(max(amount, 1.0)) / log10(top)))
-
-    return format_html(
-        '<svg class="meter {}" data-tone="{}" viewBox="0 0 100 8" preserveAspectRatio="none" role="img" '
-        'aria-label="{} of {}, log scale"><rect class="fill" width="{}" height="8"/>'
-        '<rect class="limit" x="{}" width=".6" height="8"/></svg>',
-        css,
-        tone_name,
-        evidence(value),
-        f"{bound:g}",
-        f"{at(float(value)):.1f}",
-        f"{at(bound) - 0.3:.1f}",
-    )
-
-
-@register.simple_tag
-def spark(values: list[float], tone_name: str = "", label: str = "evidence of harm") -> str:
-    """A small line of evidence from 0 to 1, where 1 is the limit."""
-    last = max(1, len(values) - 1)
-    points = " ".join(f"{100 * i / last:.1f},{22 - 20 * value:.1f}" for i, value in enumerate(values))
-    return format_html(
-        '<svg class="spark" data-tone="{}" viewBox="0 0 100 24" preserveAspectRatio="none" role="img" '
-        'aria-label="{}"><line class="limit" x1="0" x2="100" y1="2" y2="2"/>'
-        '<polyline class="path" points="{}"/></svg>',
-        tone_name,
-        label,
-        points,
-    )
 
 
 @register.simple_tag

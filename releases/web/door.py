@@ -25,7 +25,7 @@ P = ParamSpec("P")
 View = Callable[Concatenate[HttpRequest, Actor, P], HttpResponse]
 
 
-def inside(view: View[P]) -> Callable[Concatenate[HttpRequest, str, P], HttpResponse]:
+def inside(view: View[P]) -> Callable[..., HttpResponse]:
     """The view gets an `Actor` in place of the tenant's slug."""
 
     @login_required

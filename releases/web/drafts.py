@@ -53,7 +53,8 @@ class Draft:
     def read(cls, data: QueryDict) -> "Draft":
         """What was typed."""
         data = _without_nul(data)
-        count = min(MAXIMUM_STEPS + 1, int(data["steps"]) if data.get("steps", "").isdecimal() else 0)
+        rows = data.get("steps", "")
+        count = min(MAXIMUM_STEPS + 1, int(rows) if rows.isdecimal() else 0)
         steps = tuple(
             StepDraft(
                 data.get(f"weight-{n}", "").strip(),
@@ -133,8 +134,11 @@ class Draft:
         for path, messages in (error.fields or {"form": [str(error)]}).items():
             parts = path.split(".")
             if parts[:2] == ["plan", "steps"] and len(parts) == 4 and int(parts[2]) < len(steps):
-                name = "weight_error" if parts[3] == "weight" else "hold_error"
-                steps[int(parts[2])] = replace(steps[int(parts[2])], **{name: messages[0]})
+                row = steps[int(parts[2])]
+                if parts[3] == "weight":
+                    steps[int(parts[2])] = replace(row, weight_error=messages[0])
+                else:
+                    steps[int(parts[2])] = replace(row, hold_error=messages[0])
             elif places.get(path, path) in (
                 "shadow",
                 "error_rate_max",

@@ -10,7 +10,7 @@ from releases.domain.errors import DomainError
 from releases.models import Endpoint
 from releases.services import commands, find
 from releases.services.queries.endpoints import endpoints
-from releases.web.acts import Confirmation
+from releases.web.confirmations import Confirmation
 from releases.web.door import inside, page, said, status_of
 from tenants.access import Actor
 from tenants.roles import Capability

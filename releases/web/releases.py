@@ -8,7 +8,7 @@ from django.views.decorators.http import require_safe
 from releases.domain.release import BEFORE_TRAFFIC
 from releases.services.queries.release import release_page
 from releases.services.queries.releases import list_releases
-from releases.web.acts import confirmations
+from releases.web.confirmations import confirmations
 from releases.web.door import inside, page
 from tenants.access import Actor
 

@@ -7,11 +7,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from releases.domain.version import Change
+from releases.domain import compatibility
+from releases.domain.version import Change, covers
 from releases.models import ModelVersion
+from releases.services.validate.quality import is_larger_better
 
-# Metrics of which less is better, by a word in their name.
-LESS_IS_BETTER = ("loss", "error", "rmse", "mse", "mae", "mape", "latency", "seconds", "time", "brier")
+# A smaller relative change of a metric is called neither better nor worse.
+HARDLY_ANY = 0.005
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +50,13 @@ class MetricLine:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """All lines; `declared` is the bump that the version numbers claim."""
+    """All lines; `declared` is the bump that the version numbers claim, `breaking` what is more than
+    that and will be refused."""
 
     signature: tuple[SignatureLine, ...]
     metrics: tuple[MetricLine, ...]
     declared: Change | None
+    breaking: tuple[str, ...] = ()
 
     @property
     def changed(self) -> tuple[SignatureLine, ...]:
@@ -66,10 +70,15 @@ def compare(before: ModelVersion | None, after: ModelVersion) -> Comparison:
     if before is not None and before.pk != after.pk and before.semantic and after.semantic:
         declared = after.semantic.change_from(before.semantic)
     old = before.signature if before else None
+    breaking: tuple[str, ...] = ()
+    if declared is not None and old and after.signature:
+        found = compatibility.compare(old, after.signature).differences
+        breaking = tuple(difference.words for difference in found if not covers(declared, difference.change))
     return Comparison(
         signature=tuple(_signature(old, after.signature, is_first=before is None)),
         metrics=tuple(_metrics(before.metrics if before else {}, after.metrics)),
         declared=declared,
+        breaking=breaking,
     )
 
 
@@ -109,7 +118,8 @@ def _metrics(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterable[Me
     for name in sorted({*before, *after}):
         old, new = before.get(name), after.get(name)
         change = (new - old) / abs(old) if old and new is not None else None
+        larger = is_larger_better(name)
         is_better: bool | None = None
-        if change is not None and abs(change) >= 0.005:
-            is_better = (change < 0) == any(word in name.lower() for word in LESS_IS_BETTER)
+        if change is not None and larger is not None and abs(change) >= HARDLY_ANY:
+            is_better = (change > 0) == larger
         yield MetricLine(name, old, new, change, is_better)

@@ -119,6 +119,11 @@ def _needs(place: Environment, chosen: VersionChoice | None) -> list[Need]:
             if done
             else Need("fail", text)
         )
+    if chosen is not None and chosen.comparison.breaking:
+        words = ", ".join(chosen.comparison.breaking[:3])
+        needs.append(Need("fail", f"{words}: more than a {chosen.change} change, validation will refuse it"))
+    elif chosen is not None and chosen.change is not None and chosen.version.signature:
+        needs.append(Need("pass", f"A {chosen.change} change fits its signature"))
     count = place.approvals_required
     if count:
         people = "1 approval" if count == 1 else f"{count} approvals"

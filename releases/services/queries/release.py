@@ -111,6 +111,12 @@ class ReleasePage:
         return self.release.requested_by_identity.startswith("token:")
 
     @property
+    def shows_comparison(self) -> bool:
+        """Whether what changed needs a panel of its own: no check has said it."""
+        said = any(check.detail.get("differences") or check.detail.get("metrics") for check in self.checks)
+        return bool(self.comparison.signature) and not said
+
+    @property
     def has_smoke(self) -> bool:
         """Whether smoke tests are among the checks."""
         return any(check.stage == "smoke" for check in self.checks)
