@@ -60,7 +60,7 @@ $(BIN)/uv:
 
 # `install`, not `sync`: what runs the product must not throw out the tools of who develops it.
 .venv/.installed: requirements.txt | $(BIN)/uv
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.txt
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r requirements.txt
 	@touch $@
 
 .venv/.developer: requirements-dev.txt .venv/.installed
@@ -69,5 +69,5 @@ $(BIN)/uv:
 
 $(MODELS)/.installed: requirements-models.txt | $(BIN)/uv
 	test -x $(MODELS)/bin/python || $(PYTHON) -m venv --without-pip $(MODELS)
-	$(BIN)/uv pip sync --quiet --python $(MODELS)/bin/python --require-hashes requirements-models.txt
+	$(BIN)/uv pip sync --quiet --compile-bytecode --python $(MODELS)/bin/python --require-hashes requirements-models.txt
 	@touch $@

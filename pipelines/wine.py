@@ -14,6 +14,7 @@ import contextlib
 import json
 import os
 import sys
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -24,6 +25,7 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # seconds rather 
 import mlflow
 import numpy as np
 import pandas as pd
+import requests
 from mlflow.models import infer_signature
 from sklearn.compose import ColumnTransformer
 from sklearn.datasets import load_wine
@@ -155,10 +157,21 @@ def requests(frame: pd.DataFrame) -> Iterable[dict[str, object]]:
         }
 
 
-def train_and_log(kinds: list[str], parser: argparse.ArgumentParser) -> None:
+def await_mlflow(url: str, patience: float) -> None:
+    """Return when the server answers, or when patience is at its end: what then fails says why."""
+    deadline = time.monotonic() + patience
+    while time.monotonic() < deadline:
+        with contextlib.suppress(requests.RequestException):
+            if requests.get(f"{url}/health", timeout=2).ok:
+                return
+        time.sleep(0.2)
+
+
+def train_and_log(kinds: list[str], patience: float, parser: argparse.ArgumentParser) -> None:
     """Log each kind; one JSON line each on the standard output, all else on standard error."""
     if not os.environ.get("MLFLOW_TRACKING_URI"):
         parser.error("MLFLOW_TRACKING_URI has to say where MLflow is")
+    await_mlflow(os.environ["MLFLOW_TRACKING_URI"], patience)
     with contextlib.redirect_stdout(sys.stderr):  # MLflow prints links
         mlflow.set_experiment(EXPERIMENT)
     for kind in kinds:
@@ -173,6 +186,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--kind", choices=KINDS)
     parser.add_argument("--all", action="store_true", help="train and log all kinds")
     parser.add_argument("--rows", type=Path, metavar="FILE", help="write inference requests")
+    parser.add_argument(
+        "--patience", type=float, default=0, metavar="SECONDS", help="wait for an MLflow that is starting"
+    )
     options = parser.parse_args(arguments)
     kinds = list(KINDS) if options.all else [options.kind] if options.kind else []
     if not kinds and not options.rows:
@@ -181,7 +197,7 @@ def main(arguments: list[str] | None = None) -> int:
         lines = [json.dumps(request) + "\n" for request in requests(load()[0])]
         options.rows.write_text("".join(lines))
     if kinds:
-        train_and_log(kinds, parser)
+        train_and_log(kinds, options.patience, parser)
     return 0
 
 

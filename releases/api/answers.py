@@ -201,7 +201,7 @@ class CheckSerializer(Fields):
     name = serializers.CharField()
     outcome = serializers.ChoiceField(["running", "pass", "fail", "skipped"])
     reason = serializers.CharField()
-    detail = serializers.JSONField()
+    detail = serializers.DictField()
     seconds = serializers.FloatField()
     at = serializers.DateTimeField()
 
@@ -255,7 +255,7 @@ class VersionSerializer(Fields):
     registry_version = serializers.IntegerField()
     run_id = serializers.CharField()
     digest = serializers.CharField(allow_null=True)
-    signature = serializers.JSONField(allow_null=True)
+    signature = serializers.DictField(allow_null=True)
     metrics = serializers.DictField(child=serializers.FloatField())
     source = serializers.CharField()  # type: ignore[assignment]
     created_at = serializers.DateTimeField(source="registered_at")
@@ -314,7 +314,7 @@ class AuditSerializer(Fields):
     actor = serializers.CharField()
     action = serializers.CharField()
     subject = serializers.CharField()
-    detail = serializers.JSONField()
+    detail = serializers.DictField()
     request_id = serializers.CharField()
     previous_hash = serializers.CharField()
     hash = serializers.CharField()

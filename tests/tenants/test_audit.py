@@ -92,7 +92,7 @@ def test_first_broken_every_forgery_is_seen(forge: Callable[[list[AuditEvent]], 
 )
 def test_table_refuses_change_and_deletion_even_in_plain_sql(statement: str) -> None:
     chain(factories.tenant("acme"))
-    with pytest.raises(IntegrityError, match="append-only"), transaction.atomic():
-        with connection.cursor() as cursor:
-            cursor.execute(statement)
+    refused = pytest.raises(IntegrityError, match="append-only")
+    with refused, transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(statement)
     assert AuditEvent.objects.filter(actor="ada").count() == 3

@@ -44,9 +44,7 @@ def act(
         release.intent_by = actor.name
         release.row_version += 1
         release.next_wake_at = at
-        release.save(
-            update_fields=["intent", "intent_reason", "intent_by", "row_version", "next_wake_at"]
-        )
+        release.save(update_fields=["intent", "intent_reason", "intent_by", "row_version", "next_wake_at"])
         audit.record(
             actor.tenant,
             at=at,

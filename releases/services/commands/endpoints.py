@@ -16,9 +16,7 @@ from tenants.access import Actor
 from tenants.roles import Capability
 
 
-def return_to_previous(
-    actor: Actor, environment: str, model: str, *, reason: str, at: datetime
-) -> Release:
+def return_to_previous(actor: Actor, environment: str, model: str, *, reason: str, at: datetime) -> Release:
     """Give all traffic back to the version before; the one that is left goes on hold at once.
 
     It was validated and served here before, so it goes straight to its deployment, which is still
@@ -89,13 +87,9 @@ def _pair(endpoint: Endpoint) -> tuple[ModelVersion, ModelVersion]:
         )
     if endpoint.stable is None or endpoint.previous is None:
         raise Conflict("There is no previous version to go back to.", code="no_previous")
-    hold = Hold.objects.filter(
-        endpoint=endpoint, version=endpoint.previous, lifted_at__isnull=True
-    ).first()
+    hold = Hold.objects.filter(endpoint=endpoint, version=endpoint.previous, lifted_at__isnull=True).first()
     if hold is not None:
-        raise Conflict(
-            f"{endpoint.previous} is on hold: {hold.reason}. Lift the hold first.", code="on_hold"
-        )
+        raise Conflict(f"{endpoint.previous} is on hold: {hold.reason}. Lift the hold first.", code="on_hold")
     return endpoint.previous, endpoint.stable
 
 

@@ -69,9 +69,7 @@ def add_environment(
     return environment
 
 
-def change_environment(
-    actor: Actor, name: str, changes: Mapping[str, Any], *, at: datetime
-) -> Environment:
+def change_environment(actor: Actor, name: str, changes: Mapping[str, Any], *, at: datetime) -> Environment:
     """Change the policy; running releases keep what was frozen into them at their start."""
     actor.require(Capability.ADMINISTER)
     with transaction.atomic():

@@ -1,0 +1,253 @@
+"""The story itself: what CI files, whom Ben lets pass, and what has to come of it.
+
+Every release is filed under a key of its own, so a story that was broken off goes on where it was. Knows
+the portal by HTTP only; of the stack it asks just which model servers run.
+"""
+
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from mlops_portal.demo.display import Teller
+from mlops_portal.demo.errors import StoryFailed
+from mlops_portal.demo.portal import Ci, Document, Person, Problem
+from mlops_portal.demo.report import Report
+from mlops_portal.demo.traffic import Traffic
+from mlops_portal.demo.training import Training
+
+MODEL = "wine"
+RATE = 50.0
+LIGHT_RATE = 5.0
+TERMINAL = ("succeeded", "rolled_back", "rejected", "cancelled")
+LONGEST_RELEASE = 150.0
+ROLLBACK_LIMIT = 2.0
+# Short holds and little grace, so that a person can watch to the end. Certain below 1 % errors takes
+# about 490 requests without any, which is what two steps at this rate give.
+FIRST_PLAN = {"grace_seconds": 3}
+STAGING_PLAN = {"steps": [], "grace_seconds": 3}
+CANARY_PLAN = {
+    "steps": [{"weight": 30, "hold_seconds": 10}, {"weight": 60, "hold_seconds": 12}],
+    "grace_seconds": 5,
+}
+# kind of the pipeline -> the version it becomes, the bump it is registered with, and a description
+VERSIONS = {
+    "baseline": ("1.0.0", "major", "three measurements"),
+    "better": ("1.1.0", "minor", "all measurements"),
+    "breaking": ("1.1.1", "patch", "other columns, sold as a fix"),
+    "faulty": ("2.0.0", "major", "better offline, fails on wines it has not seen"),
+}
+
+
+class Story:
+    """One telling. `running_models` names the model servers that run."""
+
+    def __init__(
+        self,
+        ci: Ci,
+        ben: Person,
+        training: Callable[[], Training],
+        running_models: Callable[[], set[str]],
+        teller: Teller,
+        report: Report,
+    ) -> None:
+        self.ci, self.ben = ci, ben
+        self._training = training
+        self._running_models = running_models
+        self.teller, self.report = teller, report
+        self.traffic: Traffic | None = None
+
+    def tell(self) -> None:
+        """From the first version to the rollback; `report` says what came true."""
+        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="aside") as aside:
+            self._first_version(aside)
+            self._good_version(aside)
+            self._bad_version()
+        self._sum_up()
+
+    # ---- chapters --------------------------------------------------------------------------------
+    def _first_version(self, aside: ThreadPoolExecutor) -> None:
+        """1.0.0 goes to staging, then to production; while it does, 1.1.0 is tried in staging."""
+        self.teller.chapter("1.0.0: the first version")
+        with self.report.part("1.0.0 to staging (with the rest of its training)"):
+            self._register("baseline")
+            done = self._release("1.0.0", "staging", STAGING_PLAN)
+            self.report.expect("1.0.0 succeeded in staging", done["phase"] == "succeeded")
+        self._staged_better = aside.submit(self._stage, "better")
+        with self.report.part("1.0.0 to production"):
+            done = self._release("1.0.0", "production", FIRST_PLAN)
+        if not self.report.expect("1.0.0 serves in production", done["phase"] == "succeeded"):
+            raise StoryFailed("without a first version in production there is nothing to compare with")
+        self._start_traffic()
+
+    def _good_version(self, aside: ThreadPoolExecutor) -> None:
+        """1.1.0 is promoted; while it is judged, the breaking one is refused and 2.0.0 tried."""
+        self._expect_staged(self._staged_better, "1.1.0")
+        self.teller.chapter("1.1.0: better, released to production under traffic")
+        failed_before = self.report.tally.total_failed
+        self._refused = aside.submit(self._refused_version)
+        self._staged_faulty = aside.submit(self._stage, "faulty")
+        with self.report.part("1.1.0 to production, canary and promotion"):
+            done = self._release("1.1.0", "production", CANARY_PLAN)
+            self.report.expect("1.1.0 was promoted", done["phase"] == "succeeded")
+            if done["phase"] == "succeeded":
+                self.report.promoted_seconds = seconds_of(done)
+        with self.report.part("clean-up after 1.1.0"):
+            self._await_cleanup("1.0.0")
+        failed = self.report.tally.total_failed - failed_before
+        self.teller.line("traffic", f"{failed} failed requests over deploy, canary, promotion and clean-up")
+        self.report.expect("no request failed because of the healthy 1.1.0", failed == 0)
+
+    def _refused_version(self) -> None:
+        """A breaking signature sold as a patch does not get past validation."""
+        self._register("breaking")
+        done = self._release("1.1.1", "staging", STAGING_PLAN, in_front=False)
+        failed = [check["name"] for check in self.ci.failed_checks(done["id"])]
+        self.report.expect("1.1.1 was rejected by validation", done["phase"] == "rejected" and bool(failed))
+
+    def _bad_version(self) -> None:
+        """2.0.0 passes everything but the traffic."""
+        with self.report.part("waiting for 2.0.0 in staging"):
+            self._refused.result()
+            self._expect_staged(self._staged_faulty, "2.0.0")
+        self.teller.chapter("2.0.0: good on paper, fails on real traffic")
+        with self.report.part("2.0.0 to production, canary and rollback"):
+            done = self._release("2.0.0", "production", CANARY_PLAN)
+        back = [row for row in self.ci.transitions(done["id"]) if row["to_phase"] == "rolling_back"]
+        by_judge = bool(back) and back[0]["actor"] == "portal" and done["verdict"]["kind"] == "harm"
+        self.report.expect("2.0.0 was rolled back by the judge", done["phase"] == "rolled_back" and by_judge)
+        if done["phase"] == "rolled_back":
+            self.report.rolled_back_seconds = seconds_of(done)
+        if back:
+            self._measure_rollback(back[0])
+        self._try_again()
+
+    # ---- scenes ----------------------------------------------------------------------------------
+    def _register(self, kind: str) -> None:
+        version, change, description = VERSIONS[kind]
+        if version in self.ci.versions(MODEL):
+            return
+        run_id = self._training().run_of(kind)
+        made = self.ci.register(MODEL, run_id, change, description)
+        self.teller.line(
+            "registry", f"{MODEL} {made['version']} registered as a {change} change: {description}"
+        )
+        if made["version"] != version:
+            raise StoryFailed(
+                f"the registry made it {made['version']}, the story needs {version}: somebody else has "
+                f"registered versions of {MODEL}; `make demo FRESH=1` begins with an empty state"
+            )
+
+    def _stage(self, kind: str) -> Document:
+        """Register a version and try it in staging, where nobody waits for it."""
+        self._register(kind)
+        return self._release(VERSIONS[kind][0], "staging", STAGING_PLAN, in_front=False)
+
+    def _expect_staged(self, staged: Future[Document], version: str) -> None:
+        done = staged.result()
+        if not self.report.expect(f"{version} succeeded in staging", done["phase"] == "succeeded"):
+            raise StoryFailed(f"{version} did not succeed in staging: {done['reason']}")
+
+    def _release(
+        self, version: str, environment: str, plan: dict[str, Any], in_front: bool = True
+    ) -> Document:
+        """File, have it approved where needed, follow to the end."""
+        body = {"model": MODEL, "version": version, "environment": environment, "plan": plan, "note": "demo"}
+        release = self.ci.file(body, key=f"demo-{environment}-{version}")
+        deadline = time.monotonic() + LONGEST_RELEASE
+        told: tuple[str, int] | None = None
+        while True:
+            if in_front:
+                self.teller.release = release
+            if told != (release["phase"], release["step"]):
+                told = (release["phase"], release["step"])
+                self.teller.phase(release)
+            if release["phase"] in TERMINAL:
+                return release
+            if release["phase"] == "awaiting_approval" and not release["approvals"]["given"]:
+                self.ben.approve(release["id"], "the checks look good")
+                self.teller.line("ben", f"approves {version} for {environment}")
+            if time.monotonic() > deadline:
+                raise StoryFailed(
+                    f"{version} to {environment} is still {release['phase']} after "
+                    f"{LONGEST_RELEASE:.0f} s: {release['reason']}"
+                )
+            time.sleep(0.4)
+            release = self.ci.release(release["id"])
+
+    def _start_traffic(self) -> None:
+        rows = self._training().await_rows()
+        self.traffic = endpoint_traffic(self.ci, rows, RATE)
+        self.report.tally = self.teller.tally = self.traffic.tally
+        self.traffic.start()
+        self.teller.line("traffic", f"{RATE:.0f} requests a second to {self.traffic.url}")
+
+    def stop_traffic(self) -> None:
+        """No more requests; safe to repeat."""
+        if self.traffic is not None:
+            self.traffic.stop()
+
+    def _await_cleanup(self, version: str) -> None:
+        """Wait until the deployment that was stable before has ended."""
+        ref = self.report.tally.refs.get(version)
+        if ref is None:
+            return  # it served before this telling began
+        deadline = time.monotonic() + 40
+        while any(ref in name for name in self._running_models()):
+            if time.monotonic() > deadline:
+                self.report.expect(f"{version} was removed after its grace time", False)
+                return
+            time.sleep(0.3)
+        self.teller.line("production", f"{version}, no longer needed, has been removed after its grace time")
+
+    def _measure_rollback(self, transition: Document) -> None:
+        """From the pass that saw the evidence over its limit to the last request for the candidate."""
+        last = self.report.tally.last_sent.get("2.0.0")
+        if last is None:
+            return  # it was rolled back before this telling began
+        time.sleep(3)  # whatever would still reach the candidate does so now
+        last = self.report.tally.last_sent["2.0.0"]
+        delay = max(0.0, last - datetime.fromisoformat(transition["at"]).timestamp())
+        self.teller.line(
+            "rollback",
+            f"from the pass in which the evidence crossed its limit to the last request that reached "
+            f"2.0.0: {delay:.2f} s",
+        )
+        self.report.expect(
+            f"the last request reached 2.0.0 within {ROLLBACK_LIMIT:g} s of the verdict",
+            delay < ROLLBACK_LIMIT,
+        )
+
+    def _try_again(self) -> None:
+        """CI files 2.0.0 once more and is told why not."""
+        body = {"model": MODEL, "version": "2.0.0", "environment": "production", "plan": CANARY_PLAN}
+        try:
+            self.ci.file(body, key=f"demo-again-{time.time_ns()}")
+        except Problem as problem:
+            self.teller.line("ci", f"files 2.0.0 again and is refused: {problem.detail}")
+            self.report.expect("2.0.0 is on hold", problem.status == 409 and "on hold" in problem.detail)
+        else:
+            self.report.expect("2.0.0 is on hold", False)
+
+    def _sum_up(self) -> None:
+        tally = self.report.tally
+        others = {version: count for version, count in tally.failed.items() if version != "2.0.0"}
+        self.report.expect("every failed request was answered by 2.0.0", not others)
+        self.report.expect("the traffic kept its pace", tally.skipped == 0)
+        if others:
+            for example in tally.examples:
+                self.teller.line("traffic", f"failed: {example}")
+
+
+def endpoint_traffic(ci: Ci, rows: Path, rate: float) -> Traffic:
+    """Traffic to the model in production, at the address and with the headers that the portal tells."""
+    endpoint = ci.get(f"endpoints/production/{MODEL}/")
+    return Traffic(endpoint["url"] + "/infer", endpoint["headers"], rows, rate)
+
+
+def seconds_of(release: Document) -> float:
+    """From filing to its end, as the portal recorded it."""
+    filed, ended = (datetime.fromisoformat(release[key]) for key in ("requested_at", "finished_at"))
+    return (ended - filed).total_seconds()
