@@ -1,6 +1,6 @@
 """A tenant in full swing and everyone of the cast logged in."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
@@ -82,7 +82,7 @@ def scene(db: None) -> Scene:
 
 
 @pytest.fixture
-def login(scene: Scene) -> Iterator[Login]:
+def login(scene: Scene) -> Login:
     """Log somebody in by name."""
 
     def as_(name: str) -> Client:
@@ -90,4 +90,4 @@ def login(scene: Scene) -> Iterator[Login]:
         client.force_login(getattr(scene.cast, name))
         return client
 
-    yield as_
+    return as_
