@@ -13,7 +13,7 @@ PRODUCTION := PORTAL_URL=https://portal.example PORTAL_ALLOWED_HOSTS=portal.exam
 	DATABASE_URL=postgresql://127.0.0.1:1/none REDIS_URL=redis://127.0.0.1:1/0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test test-browser check openapi lock
+.PHONY: help demo run test test-browser screenshots check openapi lock
 .DELETE_ON_ERROR:
 
 help: ## This list
@@ -30,6 +30,9 @@ test: .venv/.developer $(MODELS)/.installed ## All tests that need no browser, o
 
 test-browser: .venv/.developer $(MODELS)/.installed ## The pages in a real Chromium
 	$(BIN)/pytest -m browser
+
+screenshots: .venv/.developer ## Pictures of the running portal into var/screenshots, light and dark, desk and phone
+	$(BIN)/python -m tests.browser.screenshots
 
 check: .venv/.developer ## Formatting, lint, types, imports, migrations, deploy check, templates, OpenAPI
 	$(BIN)/ruff format --check .
