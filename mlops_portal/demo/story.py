@@ -236,9 +236,8 @@ class Story:
         others = {version: count for version, count in tally.failed.items() if version != "2.0.0"}
         self.report.expect("every failed request was answered by 2.0.0", not others)
         self.report.expect("the traffic kept its pace", tally.skipped == 0)
-        if others:
-            for example in tally.examples:
-                self.teller.line("traffic", f"failed: {example}")
+        for version in others:
+            self.teller.line("traffic", f"failed at {version}: {tally.examples[version]}", "red")
 
 
 def endpoint_traffic(ci: Ci, rows: Path, rate: float) -> Traffic:

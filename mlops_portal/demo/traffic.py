@@ -9,7 +9,6 @@ import itertools
 import re
 import threading
 import time
-from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,7 +30,7 @@ class Tally:
     last_sent: dict[str, float] = field(default_factory=dict)  # version -> Unix time
     refs: dict[str, str] = field(default_factory=dict)  # version -> deployment
     skipped: int = 0  # not sent, because too many answers were outstanding
-    examples: deque[str] = field(default_factory=lambda: deque(maxlen=5))
+    examples: dict[str, str] = field(default_factory=dict)  # version -> its last failure
 
     def count(self, sent: float, status: int, ref: str, said: str) -> None:
         """One answer; anything but 200 is a failure."""
@@ -43,7 +42,7 @@ class Tally:
             self.refs[version] = ref
         if status != 200:
             self.failed[version] = self.failed.get(version, 0) + 1
-            self.examples.append(f"{version}: {status or 'no answer'} {said[:200]}")
+            self.examples[version] = f"{status or 'no answer'} {said[:200]}".strip()
 
     @property
     def total(self) -> int:

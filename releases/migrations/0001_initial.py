@@ -2,265 +2,417 @@
 
 import django.contrib.postgres.fields
 import django.core.validators
-import releases.models.release
 from django.db import migrations, models
+
+import releases.models.release
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
-    dependencies = [
-    ]
+    dependencies = []
 
     operations = [
         migrations.CreateModel(
-            name='Approval',
+            name="Approval",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('gate', models.PositiveSmallIntegerField(default=0)),
-                ('approved', models.BooleanField()),
-                ('by_name', models.CharField(max_length=150)),
-                ('by_identity', models.CharField(max_length=60)),
-                ('comment', models.TextField(blank=True)),
-                ('plan_digest', models.CharField(max_length=64)),
-                ('digest', models.CharField(max_length=71)),
-                ('at', models.DateTimeField()),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("gate", models.PositiveSmallIntegerField(default=0)),
+                ("approved", models.BooleanField()),
+                ("by_name", models.CharField(max_length=150)),
+                ("by_identity", models.CharField(max_length=60)),
+                ("comment", models.TextField(blank=True)),
+                ("plan_digest", models.CharField(max_length=64)),
+                ("digest", models.CharField(max_length=71)),
+                ("at", models.DateTimeField()),
             ],
             options={
-                'ordering': ['at'],
+                "ordering": ["at"],
             },
         ),
         migrations.CreateModel(
-            name='ComponentHealth',
+            name="ComponentHealth",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=40, unique=True)),
-                ('state', models.CharField(choices=[('up', 'up'), ('degraded', 'degraded'), ('down', 'down')], max_length=10)),
-                ('detail', models.CharField(blank=True, max_length=300)),
-                ('seen_at', models.DateTimeField()),
-                ('up_since', models.DateTimeField(null=True)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("name", models.CharField(max_length=40, unique=True)),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[("up", "up"), ("degraded", "degraded"), ("down", "down")], max_length=10
+                    ),
+                ),
+                ("detail", models.CharField(blank=True, max_length=300)),
+                ("seen_at", models.DateTimeField()),
+                ("up_since", models.DateTimeField(null=True)),
             ],
             options={
-                'ordering': ['name'],
+                "ordering": ["name"],
             },
         ),
         migrations.CreateModel(
-            name='Delivery',
+            name="Delivery",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('attempts', models.PositiveIntegerField(default=0)),
-                ('next_attempt_at', models.DateTimeField(null=True)),
-                ('delivered_at', models.DateTimeField(null=True)),
-                ('gave_up_at', models.DateTimeField(null=True)),
-                ('last_error', models.CharField(blank=True, max_length=300)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("attempts", models.PositiveIntegerField(default=0)),
+                ("next_attempt_at", models.DateTimeField(null=True)),
+                ("delivered_at", models.DateTimeField(null=True)),
+                ("gave_up_at", models.DateTimeField(null=True)),
+                ("last_error", models.CharField(blank=True, max_length=300)),
             ],
             options={
-                'ordering': ['id'],
+                "ordering": ["id"],
             },
         ),
         migrations.CreateModel(
-            name='Deployment',
+            name="Deployment",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('ref', models.CharField(max_length=63, unique=True)),
-                ('digest', models.CharField(max_length=71)),
-                ('created_at', models.DateTimeField()),
-                ('keep_until', models.DateTimeField(null=True)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("ref", models.CharField(max_length=63, unique=True)),
+                ("digest", models.CharField(max_length=71)),
+                ("created_at", models.DateTimeField()),
+                ("keep_until", models.DateTimeField(null=True)),
             ],
         ),
         migrations.CreateModel(
-            name='Endpoint',
+            name="Endpoint",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('stable_since', models.DateTimeField(null=True)),
-                ('drift', models.CharField(blank=True, max_length=300)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("stable_since", models.DateTimeField(null=True)),
+                ("drift", models.CharField(blank=True, max_length=300)),
             ],
             options={
-                'ordering': ['environment', 'model'],
+                "ordering": ["environment", "model"],
             },
         ),
         migrations.CreateModel(
-            name='Environment',
+            name="Environment",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=40, validators=[django.core.validators.RegexValidator('\\A[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?\\Z', 'Lower-case letters, digits and hyphens, at most 40, no hyphen at the ends.')])),
-                ('position', models.PositiveSmallIntegerField(default=0)),
-                ('target', models.CharField(default='local', max_length=20)),
-                ('approvals_required', models.PositiveSmallIntegerField(default=0)),
-                ('approval_ttl_seconds', models.PositiveIntegerField(default=86400)),
-                ('metric_tolerance', models.FloatField(default=0.02)),
-                ('default_plan', models.JSONField(default=dict)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "name",
+                    models.CharField(
+                        max_length=40,
+                        validators=[
+                            django.core.validators.RegexValidator(
+                                "\\A[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?\\Z",
+                                "Lower-case letters, digits and hyphens, at most 40, no hyphen at the ends.",
+                            )
+                        ],
+                    ),
+                ),
+                ("position", models.PositiveSmallIntegerField(default=0)),
+                ("target", models.CharField(default="local", max_length=20)),
+                ("approvals_required", models.PositiveSmallIntegerField(default=0)),
+                ("approval_ttl_seconds", models.PositiveIntegerField(default=86400)),
+                ("metric_tolerance", models.FloatField(default=0.02)),
+                ("default_plan", models.JSONField(default=dict)),
             ],
             options={
-                'ordering': ['position', 'name'],
+                "ordering": ["position", "name"],
             },
         ),
         migrations.CreateModel(
-            name='Hold',
+            name="Hold",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('reason', models.TextField()),
-                ('placed_at', models.DateTimeField()),
-                ('placed_by', models.CharField(max_length=150)),
-                ('lifted_at', models.DateTimeField(null=True)),
-                ('lifted_by', models.CharField(blank=True, max_length=150)),
-                ('lift_reason', models.TextField(blank=True)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("reason", models.TextField()),
+                ("placed_at", models.DateTimeField()),
+                ("placed_by", models.CharField(max_length=150)),
+                ("lifted_at", models.DateTimeField(null=True)),
+                ("lifted_by", models.CharField(blank=True, max_length=150)),
+                ("lift_reason", models.TextField(blank=True)),
             ],
             options={
-                'ordering': ['-placed_at'],
+                "ordering": ["-placed_at"],
             },
         ),
         migrations.CreateModel(
-            name='IdempotencyKey',
+            name="IdempotencyKey",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('actor', models.CharField(max_length=60)),
-                ('key', models.CharField(max_length=255)),
-                ('body_hash', models.CharField(max_length=64)),
-                ('created_at', models.DateTimeField()),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("actor", models.CharField(max_length=60)),
+                ("key", models.CharField(max_length=255)),
+                ("body_hash", models.CharField(max_length=64)),
+                ("created_at", models.DateTimeField()),
             ],
         ),
         migrations.CreateModel(
-            name='ModelVersion',
+            name="ModelVersion",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('registry_version', models.PositiveIntegerField()),
-                ('version', models.CharField(max_length=128, null=True)),
-                ('major', models.PositiveIntegerField(null=True)),
-                ('minor', models.PositiveIntegerField(null=True)),
-                ('patch', models.PositiveIntegerField(null=True)),
-                ('prerelease', models.CharField(blank=True, max_length=100)),
-                ('run_id', models.CharField(blank=True, max_length=64)),
-                ('source', models.CharField(blank=True, max_length=500)),
-                ('description', models.TextField(blank=True)),
-                ('digest', models.CharField(blank=True, max_length=71)),
-                ('size_bytes', models.PositiveBigIntegerField(null=True)),
-                ('signature', models.JSONField(null=True)),
-                ('metrics', models.JSONField(default=dict)),
-                ('tags', models.JSONField(default=dict)),
-                ('aliases', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=255), default=list, size=None)),
-                ('note', models.CharField(blank=True, max_length=300)),
-                ('registered_at', models.DateTimeField()),
-                ('discovered_at', models.DateTimeField(auto_now_add=True)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("registry_version", models.PositiveIntegerField()),
+                ("version", models.CharField(max_length=128, null=True)),
+                ("major", models.PositiveIntegerField(null=True)),
+                ("minor", models.PositiveIntegerField(null=True)),
+                ("patch", models.PositiveIntegerField(null=True)),
+                ("prerelease", models.CharField(blank=True, max_length=100)),
+                ("run_id", models.CharField(blank=True, max_length=64)),
+                ("source", models.CharField(blank=True, max_length=500)),
+                ("description", models.TextField(blank=True)),
+                ("digest", models.CharField(blank=True, max_length=71)),
+                ("size_bytes", models.PositiveBigIntegerField(null=True)),
+                ("signature", models.JSONField(null=True)),
+                ("metrics", models.JSONField(default=dict)),
+                ("tags", models.JSONField(default=dict)),
+                (
+                    "aliases",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.CharField(max_length=255), default=list, size=None
+                    ),
+                ),
+                ("note", models.CharField(blank=True, max_length=300)),
+                ("registered_at", models.DateTimeField()),
+                ("discovered_at", models.DateTimeField(auto_now_add=True)),
             ],
             options={
-                'ordering': ['-major', '-minor', '-patch', '-registry_version'],
+                "ordering": ["-major", "-minor", "-patch", "-registry_version"],
             },
         ),
         migrations.CreateModel(
-            name='RegisteredModel',
+            name="RegisteredModel",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=40, validators=[django.core.validators.RegexValidator('\\A[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?\\Z', 'Lower-case letters, digits and hyphens, at most 40, no hyphen at the ends.')])),
-                ('registry_name', models.CharField(max_length=200)),
-                ('description', models.TextField(blank=True)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('polled_at', models.DateTimeField(null=True)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "name",
+                    models.CharField(
+                        max_length=40,
+                        validators=[
+                            django.core.validators.RegexValidator(
+                                "\\A[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?\\Z",
+                                "Lower-case letters, digits and hyphens, at most 40, no hyphen at the ends.",
+                            )
+                        ],
+                    ),
+                ),
+                ("registry_name", models.CharField(max_length=200)),
+                ("description", models.TextField(blank=True)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("polled_at", models.DateTimeField(null=True)),
             ],
             options={
-                'ordering': ['name'],
+                "ordering": ["name"],
             },
         ),
         migrations.CreateModel(
-            name='Release',
+            name="Release",
             fields=[
-                ('id', models.CharField(default=releases.models.release.new_release_id, editable=False, max_length=26, primary_key=True, serialize=False)),
-                ('kind', models.CharField(choices=[('release', 'release'), ('return', 'return to the previous version')], default='release', max_length=10)),
-                ('plan', models.JSONField()),
-                ('plan_digest', models.CharField(max_length=64)),
-                ('approvals_required', models.PositiveSmallIntegerField()),
-                ('approvals_expire_at', models.DateTimeField(null=True)),
-                ('digest', models.CharField(blank=True, max_length=71)),
-                ('note', models.TextField(blank=True)),
-                ('callback_url', models.URLField(blank=True, max_length=500)),
-                ('requested_by', models.CharField(max_length=150)),
-                ('requested_by_identity', models.CharField(max_length=60)),
-                ('requested_at', models.DateTimeField()),
-                ('started_at', models.DateTimeField(null=True)),
-                ('finished_at', models.DateTimeField(null=True)),
-                ('phase', models.CharField(choices=[('validating', 'validating'), ('awaiting_approval', 'awaiting_approval'), ('deploying', 'deploying'), ('smoke_testing', 'smoke_testing'), ('canary', 'canary'), ('paused', 'paused'), ('promoting', 'promoting'), ('rolling_back', 'rolling_back'), ('succeeded', 'succeeded'), ('rolled_back', 'rolled_back'), ('rejected', 'rejected'), ('cancelled', 'cancelled')], max_length=20)),
-                ('phase_since', models.DateTimeField()),
-                ('reason', models.TextField(blank=True)),
-                ('step', models.PositiveSmallIntegerField(default=0)),
-                ('split_candidate', models.PositiveSmallIntegerField(default=0)),
-                ('split_shadow', models.BooleanField(default=False)),
-                ('hold_since', models.DateTimeField(null=True)),
-                ('hold_elapsed', models.FloatField(default=0)),
-                ('earlier_holds', models.FloatField(default=0)),
-                ('hold_waived', models.BooleanField(default=False)),
-                ('unknown_since', models.DateTimeField(null=True)),
-                ('row_version', models.PositiveIntegerField(default=1)),
-                ('intent', models.CharField(blank=True, max_length=10)),
-                ('intent_reason', models.TextField(blank=True)),
-                ('intent_by', models.CharField(blank=True, max_length=150)),
-                ('evidence', models.BinaryField(default=bytes)),
-                ('counters', models.JSONField(default=dict)),
-                ('verdict', models.JSONField(default=dict)),
-                ('sampled_at', models.DateTimeField(null=True)),
-                ('next_wake_at', models.DateTimeField(null=True)),
-                ('lease_until', models.DateTimeField(null=True)),
-                ('failures', models.PositiveIntegerField(default=0)),
-                ('last_error', models.TextField(blank=True)),
+                (
+                    "id",
+                    models.CharField(
+                        default=releases.models.release.new_release_id,
+                        editable=False,
+                        max_length=26,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[("release", "release"), ("return", "return to the previous version")],
+                        default="release",
+                        max_length=10,
+                    ),
+                ),
+                ("plan", models.JSONField()),
+                ("plan_digest", models.CharField(max_length=64)),
+                ("approvals_required", models.PositiveSmallIntegerField()),
+                ("approvals_expire_at", models.DateTimeField(null=True)),
+                ("digest", models.CharField(blank=True, max_length=71)),
+                ("note", models.TextField(blank=True)),
+                ("callback_url", models.URLField(blank=True, max_length=500)),
+                ("requested_by", models.CharField(max_length=150)),
+                ("requested_by_identity", models.CharField(max_length=60)),
+                ("requested_at", models.DateTimeField()),
+                ("started_at", models.DateTimeField(null=True)),
+                ("finished_at", models.DateTimeField(null=True)),
+                (
+                    "phase",
+                    models.CharField(
+                        choices=[
+                            ("validating", "validating"),
+                            ("awaiting_approval", "awaiting_approval"),
+                            ("deploying", "deploying"),
+                            ("smoke_testing", "smoke_testing"),
+                            ("canary", "canary"),
+                            ("paused", "paused"),
+                            ("promoting", "promoting"),
+                            ("rolling_back", "rolling_back"),
+                            ("succeeded", "succeeded"),
+                            ("rolled_back", "rolled_back"),
+                            ("rejected", "rejected"),
+                            ("cancelled", "cancelled"),
+                        ],
+                        max_length=20,
+                    ),
+                ),
+                ("phase_since", models.DateTimeField()),
+                ("reason", models.TextField(blank=True)),
+                ("step", models.PositiveSmallIntegerField(default=0)),
+                ("split_candidate", models.PositiveSmallIntegerField(default=0)),
+                ("split_shadow", models.BooleanField(default=False)),
+                ("hold_since", models.DateTimeField(null=True)),
+                ("hold_elapsed", models.FloatField(default=0)),
+                ("earlier_holds", models.FloatField(default=0)),
+                ("hold_waived", models.BooleanField(default=False)),
+                ("unknown_since", models.DateTimeField(null=True)),
+                ("row_version", models.PositiveIntegerField(default=1)),
+                ("intent", models.CharField(blank=True, max_length=10)),
+                ("intent_reason", models.TextField(blank=True)),
+                ("intent_by", models.CharField(blank=True, max_length=150)),
+                ("evidence", models.BinaryField(default=bytes)),
+                ("counters", models.JSONField(default=dict)),
+                ("verdict", models.JSONField(default=dict)),
+                ("sampled_at", models.DateTimeField(null=True)),
+                ("next_wake_at", models.DateTimeField(null=True)),
+                ("lease_until", models.DateTimeField(null=True)),
+                ("failures", models.PositiveIntegerField(default=0)),
+                ("last_error", models.TextField(blank=True)),
             ],
             options={
-                'ordering': ['-id'],
+                "ordering": ["-id"],
             },
         ),
         migrations.CreateModel(
-            name='Sample',
+            name="Sample",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('at', models.DateTimeField()),
-                ('arm', models.CharField(choices=[('stable', 'stable'), ('candidate', 'candidate')], max_length=9)),
-                ('seconds', models.FloatField()),
-                ('requests', models.PositiveIntegerField(default=0)),
-                ('client_errors', models.PositiveIntegerField(default=0)),
-                ('errors', models.PositiveIntegerField(default=0)),
-                ('latency_counts', django.contrib.postgres.fields.ArrayField(base_field=models.PositiveIntegerField(), default=list, size=None)),
-                ('missing', models.CharField(blank=True, max_length=12)),
-                ('split_candidate', models.PositiveSmallIntegerField()),
-                ('harm_evidence', models.FloatField(null=True)),
-                ('certificate_evidence', models.FloatField(null=True)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("at", models.DateTimeField()),
+                (
+                    "arm",
+                    models.CharField(
+                        choices=[("stable", "stable"), ("candidate", "candidate")], max_length=9
+                    ),
+                ),
+                ("seconds", models.FloatField()),
+                ("requests", models.PositiveIntegerField(default=0)),
+                ("client_errors", models.PositiveIntegerField(default=0)),
+                ("errors", models.PositiveIntegerField(default=0)),
+                (
+                    "latency_counts",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.PositiveIntegerField(), default=list, size=None
+                    ),
+                ),
+                ("missing", models.CharField(blank=True, max_length=12)),
+                ("split_candidate", models.PositiveSmallIntegerField()),
+                ("harm_evidence", models.FloatField(null=True)),
+                ("certificate_evidence", models.FloatField(null=True)),
             ],
             options={
-                'ordering': ['at', 'arm'],
+                "ordering": ["at", "arm"],
             },
         ),
         migrations.CreateModel(
-            name='Transition',
+            name="Transition",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('sequence', models.PositiveIntegerField()),
-                ('at', models.DateTimeField()),
-                ('from_phase', models.CharField(blank=True, max_length=20)),
-                ('to_phase', models.CharField(max_length=20)),
-                ('step', models.PositiveSmallIntegerField()),
-                ('split_candidate', models.PositiveSmallIntegerField()),
-                ('reason', models.TextField()),
-                ('actor', models.CharField(max_length=150)),
-                ('previous_hash', models.CharField(max_length=64)),
-                ('hash', models.CharField(max_length=64)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("sequence", models.PositiveIntegerField()),
+                ("at", models.DateTimeField()),
+                ("from_phase", models.CharField(blank=True, max_length=20)),
+                ("to_phase", models.CharField(max_length=20)),
+                ("step", models.PositiveSmallIntegerField()),
+                ("split_candidate", models.PositiveSmallIntegerField()),
+                ("reason", models.TextField()),
+                ("actor", models.CharField(max_length=150)),
+                ("previous_hash", models.CharField(max_length=64)),
+                ("hash", models.CharField(max_length=64)),
             ],
             options={
-                'ordering': ['sequence'],
+                "ordering": ["sequence"],
             },
         ),
         migrations.CreateModel(
-            name='ValidationCheck',
+            name="ValidationCheck",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('stage', models.CharField(default='validation', max_length=10)),
-                ('position', models.PositiveSmallIntegerField()),
-                ('name', models.CharField(max_length=40)),
-                ('outcome', models.CharField(choices=[('running', 'running'), ('pass', 'pass'), ('fail', 'fail'), ('skipped', 'skipped')], max_length=10)),
-                ('reason', models.TextField(blank=True)),
-                ('detail', models.JSONField(default=dict)),
-                ('seconds', models.FloatField(default=0)),
-                ('at', models.DateTimeField()),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("stage", models.CharField(default="validation", max_length=10)),
+                ("position", models.PositiveSmallIntegerField()),
+                ("name", models.CharField(max_length=40)),
+                (
+                    "outcome",
+                    models.CharField(
+                        choices=[
+                            ("running", "running"),
+                            ("pass", "pass"),
+                            ("fail", "fail"),
+                            ("skipped", "skipped"),
+                        ],
+                        max_length=10,
+                    ),
+                ),
+                ("reason", models.TextField(blank=True)),
+                ("detail", models.JSONField(default=dict)),
+                ("seconds", models.FloatField(default=0)),
+                ("at", models.DateTimeField()),
             ],
             options={
-                'ordering': ['stage', 'position'],
+                "ordering": ["stage", "position"],
             },
         ),
     ]

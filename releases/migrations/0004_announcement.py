@@ -5,25 +5,26 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('releases', '0003_tenant_bound'),
+        ("releases", "0003_tenant_bound"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='release',
-            name='announced_at',
+            model_name="release",
+            name="announced_at",
             field=models.DateTimeField(null=True),
         ),
         migrations.AddField(
-            model_name='release',
-            name='latency_bounds',
-            field=django.contrib.postgres.fields.ArrayField(base_field=models.FloatField(), default=list, size=None),
+            model_name="release",
+            name="latency_bounds",
+            field=django.contrib.postgres.fields.ArrayField(
+                base_field=models.FloatField(), default=list, size=None
+            ),
         ),
         migrations.AddField(
-            model_name='release',
-            name='refusal',
+            model_name="release",
+            name="refusal",
             field=models.TextField(blank=True),
         ),
     ]

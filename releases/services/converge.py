@@ -77,9 +77,7 @@ def _apply(wanted: Mapping[Route, RouteSetting], gone: Sequence[Route], ports: P
 
 
 def _deployments(release: Release, world: World, ports: Ports, errands: Errands) -> None:
-    needed: list[tuple[str, ModelVersion, str]] = [
-        (candidate_ref(release), release.version, release.digest)
-    ]
+    needed: list[tuple[str, ModelVersion, str]] = [(candidate_ref(release), release.version, release.digest)]
     ref = stable_ref(release)
     if ref is not None and release.stable is not None:
         needed.append((ref, release.stable, release.stable.digest))

@@ -13,7 +13,6 @@ import numpy as np
 
 from releases.domain import judge
 from releases.domain.judge import ArmFreshness, Freshness, Increments, JudgeRules, Reading, Totals
-from releases.domain.release import Phase
 from releases.domain.verdict import Verdict
 from releases.models import Release, Sample
 from releases.ports import Counters, Missing

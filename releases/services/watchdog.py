@@ -78,9 +78,7 @@ def _ensure(endpoint: Endpoint, ports: Ports, errands: Errands) -> str:
     version = endpoint.stable
     assert version is not None  # noqa: S101 - see the caller
     try:
-        ports.target.ensure(
-            deployments.describe(endpoint, version, version.digest, errands.store)
-        )
+        ports.target.ensure(deployments.describe(endpoint, version, version.digest, errands.store))
     except Refused as error:
         return str(error)
     return ""
@@ -153,8 +151,9 @@ def _remove_expired(target: str, ports: Ports, at: datetime) -> None:
     """Deployments whose grace time is over, once the gateway in effect no longer names them."""
     running = ports.target.list()
     expired = list(
-        Deployment.objects.select_related("endpoint__tenant", "endpoint__environment", "endpoint__model")
-        .filter(ref__in=running, keep_until__lt=at, endpoint__environment__target=target)
+        Deployment.objects.select_related(
+            "endpoint__tenant", "endpoint__environment", "endpoint__model"
+        ).filter(ref__in=running, keep_until__lt=at, endpoint__environment__target=target)
     )
     if not expired:
         return

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from releases.domain.plan import TrafficSplit
-from releases.domain.release import DEPLOYED, JUDGED, Effect, Phase, Seen, TargetState
+from releases.domain.release import DEPLOYED, JUDGED, Effect, Phase, Seen
 from releases.domain.routing import Arm, Route, RouteSetting
 from releases.models import Release
 from releases.ports import AdapterError, Counters, Missing, Ports, TargetStatus
@@ -60,9 +60,7 @@ def look(releases: Sequence[Release], ports: Ports) -> World:
         if phase in JUDGED:
             measured.update(own)
     status = dict(ports.target.status(refs)) if refs else {}
-    seen, why = (
-        _ask("gateway", lambda: ports.router.read(routes)) if routes else ({}, "")
-    )
+    seen, why = _ask("gateway", lambda: ports.router.read(routes)) if routes else ({}, "")
     counters = dict(ports.metrics.read(measured)) if measured else {}
     return World(status=status, routes=seen, why_no_routes=why, counters=counters)
 

@@ -90,9 +90,13 @@ def send(method: str, path: str, token: str = "", body: object = None, **headers
 
 
 @pytest.fixture
-def world(monkeypatch: pytest.MonkeyPatch) -> FakeWorld:
-    """The engines in memory, with one logged run."""
+def world(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> FakeWorld:
+    """The engines in memory: the registry has the scene's versions of wine, and one more run is logged."""
     world = FakeWorld()
+    for known in scene.wine.versions.order_by("registry_version"):
+        world.registry.log(known.run_id)
+        tags = {"semantic_version": str(known.version)}
+        world.registry.register(scene.wine.registry_name, known.run_id, "model", tags, "")
     world.registry.log("5f2c", "model")
     monkeypatch.setattr(catalog.factory, "ports", lambda kind: world.ports)
     return world

@@ -69,7 +69,7 @@ def test_register_gives_the_next_number_and_tags_it(
     body = {"run_id": "5f2c", "change": change, "description": "deeper trees"}
     answer = call("post", "models/wine/versions/", Role.REQUESTER, body=body)
     assert (answer.status_code, answer.json()["version"]) == (201, number)
-    (registered,) = world.registry.list_versions(scene.wine.registry_name)
+    *_, registered = world.registry.list_versions(scene.wine.registry_name)
     assert registered.tags["semantic_version"] == number
     assert ModelVersion.objects.get(model=scene.wine, version=number).run_id == "5f2c"
 
