@@ -27,6 +27,8 @@ ONE_THREAD = (
     "NUMEXPR_NUM_THREADS",
 )
 REASON = re.compile(r"error|exception|refused|denied|killed|no such file|cannot", re.IGNORECASE)
+# How the shutdown that follows ends, on bad days after the line that says why it came to it.
+AFTERMATH = re.compile(r"CancelledError|KeyboardInterrupt|SystemExit")
 SECRETS = (
     (re.compile(r"(?<=://)[^/\s@]+@"), "…@"),
     (re.compile(r"(?i)((?:password|passwd|secret|token|api_?key)\S*?\s*[=:]\s*)\S+"), r"\1…"),
@@ -142,7 +144,8 @@ class ServerFiles:
                 lines = file.read().decode(errors="replace").splitlines()
         except OSError:
             return ""
-        found = next((line for line in reversed(lines) if REASON.search(line)), "").strip()
+        telling = (line for line in reversed(lines) if REASON.search(line) and not AFTERMATH.search(line))
+        found = next(telling, "").strip()
         for pattern, replacement in SECRETS:
             found = pattern.sub(replacement, found)
         return found if len(found) <= 240 else found[:239] + "…"
