@@ -4,6 +4,7 @@ A running embedded stack writes its addresses to `var/stack.env`; whatever the e
 is taken from there, so that `manage.py` talks to the stack that runs beside it.
 """
 
+import logging
 import secrets
 import sys
 from importlib.util import find_spec
@@ -82,8 +83,6 @@ DATABASES["default"]["OPTIONS"] = {
     "application_name": "mlops-portal",
     "connect_timeout": 5,
 }
-DATABASES["default"].setdefault("CONN_MAX_AGE", 60)
-DATABASES["default"].setdefault("CONN_HEALTH_CHECKS", True)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 REDIS_URL = env.str("REDIS_URL", "redis://localhost:6379/0")
@@ -223,6 +222,6 @@ LOGGING = {
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "{asctime} {levelname} {name} {message}", "style": "{"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["stderr"], "level": env.log_level("PORTAL_LOG_LEVEL", "INFO")},
+    "root": {"handlers": ["stderr"], "level": env.log_level("PORTAL_LOG_LEVEL", logging.INFO)},
     "loggers": {"httpx": {"level": "WARNING"}, "celery.app.trace": {"level": "WARNING"}},
 }

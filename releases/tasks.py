@@ -77,7 +77,7 @@ def sweep() -> None:
     for target in Environment.objects.values_list("target", flat=True).distinct():
         made = ports(target)
         health.noting("target", at, made.target.list)
-        health.noting("gateway", at, lambda made=made: made.router.read([]))
+        health.noting("gateway", at, partial(made.router.read, []))
         try:
             watchdog.sweep(target, made, errands(), at)
         except AdapterError as error:

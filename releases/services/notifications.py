@@ -30,9 +30,8 @@ def deliver(notifier: Notifier, at: datetime) -> int:
     waiting = Delivery.objects.filter(delivered_at__isnull=True, gave_up_at__isnull=True)
     oldest = waiting.values("release").annotate(first=Min("pk")).values_list("first", flat=True)
     sent = 0
-    for pk in list(
-        waiting.filter(pk__in=oldest, next_attempt_at__lte=at).values_list("pk", flat=True)[:AT_ONCE]
-    ):
+    due = waiting.filter(pk__in=oldest, next_attempt_at__lte=at).values_list("pk", flat=True)
+    for pk in list(due[:AT_ONCE]):
         sent += _deliver_one(pk, notifier, at)
     return sent
 

@@ -24,9 +24,7 @@ def test_model_is_made_known_under_its_own_name_unless_told(call: Call) -> None:
 
 @pytest.mark.parametrize("name", ["", "Perry", "-perry", "p" * 41, "pe rry", "pe/rry", "..", None, 5.5, True])
 def test_model_name_that_cannot_stand_in_an_address_is_422(call: Call, name: object) -> None:
-    assert list(assert_problem(call("post", "models/", body={"name": name}), 422, "invalid")["errors"]) == [
-        "name"
-    ]
+    assert "name" in assert_problem(call("post", "models/", body={"name": name}), 422, "invalid")["errors"]
 
 
 def test_model_registry_name_of_another_tenant_cannot_be_taken(call: Call, scene: Scene) -> None:
