@@ -125,6 +125,7 @@ class Layout:
             self.envoy,
             self.xds,
             self.celery,
+            self.var / "static",
             self.supervisor,
             self.model_programs,
         ):
