@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from mlops_portal.stack.layout import PROJECT, Layout
+from mlops_portal.stack.ports import model_ports
 from mlops_portal.stack.postgres import database_url
 from mlops_portal.stack.redis_server import redis_url
 
@@ -40,7 +41,10 @@ def addresses(layout: Layout, given: Mapping[str, str], ports: Mapping[str, int]
     ):
         if setting in ports:
             computed[name] = f"http://{LOOPBACK}:{ports[setting]}"
-    names = {*computed, "MLFLOW_TRACKING_URI"}
+    own_block = model_ports(ports.get("GATEWAY_PORT", 0))
+    if own_block:
+        computed["MODEL_PORTS"] = own_block
+    names = {*computed, "MLFLOW_TRACKING_URI", "MODEL_PORTS"}
     # The folder was resolved from it, so PORTAL_VAR itself is never taken over as it was written.
     overrides = {name: given[name] for name in names - {"PORTAL_VAR"} if given.get(name)}
     return computed | overrides

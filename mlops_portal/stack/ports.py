@@ -14,6 +14,8 @@ DEFAULTS = {"PORTAL_PORT": 8000, "GATEWAY_PORT": 8080, "MLFLOW_PORT": 5000}
 # Below the ports that the kernel hands to outgoing connections, above those of the model servers:
 # a port that was free stays free while its program restarts.
 AUTOMATIC = range(22000, 32000)
+# Stacks side by side, each with ports of its own, must not share those of their model servers either.
+MODEL_BLOCKS = [range(first, first + 100) for first in range(10000, 21000, 100)]
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,14 @@ def automatic(address: str, last: int | None, taken: set[int]) -> int:
         if candidate not in taken and is_free(address, candidate):
             return candidate
     raise PortTaken(f"no free port found between {AUTOMATIC.start} and {AUTOMATIC.stop - 1}")
+
+
+def model_ports(gateway: int) -> str | None:
+    """The range for the model servers of a stack with an automatic gateway port; None: the default."""
+    if gateway not in AUTOMATIC:
+        return None
+    block = MODEL_BLOCKS[AUTOMATIC.index(gateway) % len(MODEL_BLOCKS)]
+    return f"{block.start}-{block.stop - 1}"
 
 
 def is_free(address: str, port: int) -> bool:

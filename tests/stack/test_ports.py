@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mlops_portal.stack.errors import PortTaken, StackError
-from mlops_portal.stack.ports import PortWish, choose, wishes
+from mlops_portal.stack.ports import PortWish, choose, model_ports, wishes
 
 LOOPBACK = "127.0.0.1"
 
@@ -78,3 +78,9 @@ def test_choose_automatic_leaves_a_remembered_port_that_is_taken(taken_port: int
 def test_choose_automatic_with_a_damaged_memory_finds_a_port(tmp_path: Path) -> None:
     (tmp_path / "ports.json").write_text('{"PORTAL_PORT": 22')
     assert choose([PortWish("PORTAL_PORT", None)], LOOPBACK, tmp_path / "ports.json")
+
+
+def test_model_ports_of_stacks_with_their_own_gateways_do_not_overlap() -> None:
+    blocks = {model_ports(port) for port in range(22000, 22110)}
+    assert len(blocks) == 110
+    assert model_ports(8080) is None

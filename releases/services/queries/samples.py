@@ -100,5 +100,5 @@ def _arm(arm: str, counts: list[tuple[object, ...]], latencies: list[tuple[objec
         harm=columns[4],
         certificate=columns[5],
         latency_at=np.array([row[1] for row in whole], dtype=np.float64),
-        latency=np.array([row[2] for row in whole], dtype=np.float64).reshape(-1, size),
+        latency=np.array([row[2] for row in whole], dtype=np.float64).reshape(len(whole), size),
     )
