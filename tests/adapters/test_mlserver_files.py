@@ -11,7 +11,13 @@ from releases.adapters.target.mlserver_files import ServerFiles
     ("log", "why"),
     [
         ("INFO - ready\nModuleNotFoundError: No module named 'x'\nINFO - shutdown", "No module named 'x'"),
-        ("ValueError: bad weights\nTraceback:\nasyncio.exceptions.CancelledError\n", "bad weights"),
+        (
+            "ValueError: bad weights\nINFO:     Shutting down\n"
+            "ERROR:    Traceback (most recent call last):\n"
+            '  File "starlette/routing.py", line 699, in lifespan\n    raise OSError\n'
+            "asyncio.exceptions.CancelledError\n\n",
+            "bad weights",
+        ),
         ("OSError: one\nRuntimeError: two\n", "RuntimeError: two"),
         ("INFO - ready\n", ""),
     ],

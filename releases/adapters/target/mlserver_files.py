@@ -27,8 +27,9 @@ ONE_THREAD = (
     "NUMEXPR_NUM_THREADS",
 )
 REASON = re.compile(r"error|exception|refused|denied|killed|no such file|cannot", re.IGNORECASE)
-# How the shutdown that follows ends, on bad days after the line that says why it came to it.
-AFTERMATH = re.compile(r"CancelledError|KeyboardInterrupt|SystemExit")
+# Lines of tracebacks that say where and not why, and how the shutdown that follows a failure ends:
+# its traceback may come last.
+SAYS_NOTHING = re.compile(r"^\s|Traceback \(|CancelledError|KeyboardInterrupt|SystemExit")
 SECRETS = (
     (re.compile(r"(?<=://)[^/\s@]+@"), "…@"),
     (re.compile(r"(?i)((?:password|passwd|secret|token|api_?key)\S*?\s*[=:]\s*)\S+"), r"\1…"),
@@ -144,7 +145,7 @@ class ServerFiles:
                 lines = file.read().decode(errors="replace").splitlines()
         except OSError:
             return ""
-        telling = (line for line in reversed(lines) if REASON.search(line) and not AFTERMATH.search(line))
+        telling = (line for line in reversed(lines) if REASON.search(line) and not SAYS_NOTHING.search(line))
         found = next(telling, "").strip()
         for pattern, replacement in SECRETS:
             found = pattern.sub(replacement, found)
