@@ -76,6 +76,13 @@ class PlanSerializer(Fields):
     deadlines = DeadlinesSerializer()
 
 
+class PlanSubsetSerializer(PlanSerializer):
+    """Any part of a plan; what is absent comes from the environment's defaults."""
+
+    rules = RulesSerializer(partial=True)
+    deadlines = DeadlinesSerializer(partial=True)
+
+
 class CountsSerializer(Fields):
     """What one arm answered."""
 

@@ -98,7 +98,9 @@ class EndpointViews(TenantViewSet):
         form=ReasonForm,
     )
     def lift_hold(self, request: Request, tenant: str, environment: str, model: str) -> Response:
-        """Allow the held version to be released again; answers the endpoint."""
+        """Allow the held version to be released again; answers the endpoint.
+
+        The body is `{"reason": "…"}`; OpenAPI's tools leave bodies of DELETE out."""
         reason = self.content(ReasonForm)["reason"]
         endpoint = commands.lift_hold(self.actor, environment, model, reason=reason, at=self.now())
         return Response(document.of_endpoints([endpoint])[0])

@@ -9,7 +9,7 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from releases.api.answers import PlanSerializer
+from releases.api.answers import PlanSubsetSerializer
 from releases.domain.release import Phase
 from releases.domain.version import Change
 from tenants.roles import Role
@@ -36,7 +36,7 @@ class StrictSerializer(serializers.Serializer[Any]):
         return content
 
 
-@extend_schema_field(PlanSerializer(partial=True))
+@extend_schema_field(PlanSubsetSerializer(partial=True))
 class PlanField(serializers.JSONField):
     """Any subset of a plan; the domain reads it over the environment's defaults."""
 
