@@ -78,6 +78,7 @@ def sweep() -> None:
         made = ports(target)
         health.noting("target", at, made.target.list)
         health.noting("gateway", at, partial(made.router.read, []))
+        health.noting("metrics", at, partial(health.ask_metrics, made.metrics))
         try:
             watchdog.sweep(target, made, errands(), at)
         except AdapterError as error:

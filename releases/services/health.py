@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from releases.models import ComponentHealth
-from releases.ports import AdapterError
+from releases.ports import AdapterError, MetricSource, Missing, Unreachable
 
 
 def note(name: str, at: datetime, failure: str = "", *, degraded: bool = False) -> None:
@@ -28,3 +28,9 @@ def noting(name: str, at: datetime, call: Callable[[], object]) -> bool:
         return False
     note(name, at)
     return True
+
+
+def ask_metrics(source: MetricSource) -> None:
+    """Raise `Unreachable` when the source does not answer: its port tells that per deployment."""
+    if source.read(["anything"])["anything"] is Missing.UNREACHABLE:
+        raise Unreachable("the metric source does not answer")
