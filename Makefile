@@ -13,7 +13,7 @@ PRODUCTION := PORTAL_URL=https://portal.example PORTAL_ALLOWED_HOSTS=portal.exam
 	DATABASE_URL=postgresql://127.0.0.1:1/none REDIS_URL=redis://127.0.0.1:1/0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test test-browser screenshots bench bench-reconcile check openapi lock
+.PHONY: help demo run test test-survival test-browser screenshots bench bench-reconcile check openapi lock
 .DELETE_ON_ERROR:
 
 help: ## This list
@@ -25,8 +25,11 @@ demo: .venv/.installed $(MODELS)/.installed ## Release a good model and a bad on
 run: .venv/.installed $(MODELS)/.installed ## The whole stack with what is in var/, until Ctrl-C
 	@$(BIN)/python -m mlops_portal.stack run
 
-test: .venv/.developer $(MODELS)/.installed ## All tests that need no browser, on the real engines
-	$(BIN)/pytest -m "not browser"
+test: .venv/.developer $(MODELS)/.installed ## All tests but the next two, on the real engines
+	$(BIN)/pytest -m "not browser and not survival"
+
+test-survival: .venv/.developer $(MODELS)/.installed ## kill -9 in every phase of a release, on the whole stack
+	$(BIN)/pytest -m survival
 
 test-browser: .venv/.developer $(MODELS)/.installed ## The pages in a real Chromium
 	$(BIN)/pytest -m browser

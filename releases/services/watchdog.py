@@ -69,6 +69,7 @@ def _serve(
             drift = f"serves {found.digest[:19]}, released was {version.digest[:19]}"
         elif found.state is TargetState.FAILED:
             drift = f"{version.version} does not run: {found.detail}"
+            _ensure(endpoint, ports, errands)  # a supervisor that gave up is asked to try again
         if drift != endpoint.drift:
             endpoint.drift = drift[:300]
             endpoint.save(update_fields=["drift"])

@@ -7,7 +7,7 @@ import pytest
 from tenants.audit import GENESIS, chain_hash
 from tests.e2e.conftest import PLAN, Live
 
-pytestmark = [pytest.mark.stack, pytest.mark.slow, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.survival, pytest.mark.timeout(420)]
 PHASES = ["validating", "deploying", "smoke_testing", "canary", "promoting"]
 WATCHED = {**PLAN, "steps": [{"weight": 50, "hold_seconds": 6}]}
 

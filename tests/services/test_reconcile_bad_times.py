@@ -1,6 +1,7 @@
 """Engines away, workers killed, two at once: nothing is lost and nothing is done twice."""
 
 import shutil
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -185,3 +186,14 @@ def test_one_endpoint_has_one_active_release_even_without_the_code(rig: Rig) -> 
     copy.pk = "0" * 26
     with pytest.raises(Exception, match="release_one_active_per_endpoint"), transaction.atomic():
         copy.save(force_insert=True)
+
+
+def test_stable_that_the_supervisor_gave_up_is_asked_for_again_and_told(rig: Rig) -> None:
+    endpoint = rig.serve(rig.register())
+    (ref,) = rig.world.target.list()
+    rig.world.target.broken[ref] = "exited 5 times: out of memory"
+    rig.world.target.deployments[ref] = replace(rig.world.target.deployments[ref], version="forgotten")
+    rig.sweep()
+    endpoint.refresh_from_db()
+    assert "out of memory" in endpoint.drift
+    assert rig.world.target.deployments[ref].version == "1.0.0"
