@@ -1,11 +1,10 @@
 """Decisions while no request of a caller has reached the candidate."""
 
+from releases.domain.plan import RolloutPlan
 from releases.domain.release.moves import enter_stage, is_late, move, promote, roll_back, stay
 from releases.domain.release.observation import Observation, Progress, TargetState
 from releases.domain.release.phases import Phase
 from releases.domain.release.state import Decision, ReleaseState
-
-from releases.domain.plan import RolloutPlan
 
 
 def validating(plan: RolloutPlan, state: ReleaseState, seen: Observation) -> Decision:

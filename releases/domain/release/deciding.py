@@ -2,14 +2,13 @@
 
 from dataclasses import replace
 
+from releases.domain.plan import RolloutPlan
 from releases.domain.release.before_traffic import awaiting_approval, deploying, smoke_testing, validating
 from releases.domain.release.moves import abort
 from releases.domain.release.observation import Intent, Observation
 from releases.domain.release.phases import TERMINAL, Act, Phase, is_possible
 from releases.domain.release.state import Decision, ReleaseState
 from releases.domain.release.with_traffic import canary, paused, promoting, rolling_back
-
-from releases.domain.plan import RolloutPlan
 
 _PHASES = {
     Phase.VALIDATING: validating,

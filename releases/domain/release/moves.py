@@ -2,11 +2,10 @@
 
 from dataclasses import replace
 
+from releases.domain.plan import RolloutPlan, TrafficSplit
 from releases.domain.release.observation import Intent, Observation
 from releases.domain.release.phases import BEFORE_TRAFFIC, TERMINAL, Phase
 from releases.domain.release.state import Decision, ReleaseState
-
-from releases.domain.plan import RolloutPlan, TrafficSplit
 
 
 def move(state: ReleaseState, phase: Phase, at: float, reason: str, **changes: object) -> Decision:

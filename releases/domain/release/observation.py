@@ -4,7 +4,6 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from releases.domain.release.phases import Act
-
 from releases.domain.verdict import VerdictKind
 
 

@@ -2,9 +2,8 @@
 
 from dataclasses import dataclass, field
 
-from releases.domain.release.phases import Phase
-
 from releases.domain.plan import RolloutPlan, TrafficSplit
+from releases.domain.release.phases import Phase
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,12 +2,11 @@
 
 from dataclasses import replace
 
+from releases.domain.plan import RolloutPlan
 from releases.domain.release.moves import describe_stage, enter_stage, move, pause, promote, roll_back, stay
 from releases.domain.release.observation import Effect, Intent, Observation, TargetState
 from releases.domain.release.phases import Act, Phase
 from releases.domain.release.state import Decision, ReleaseState
-
-from releases.domain.plan import RolloutPlan
 from releases.domain.verdict import VerdictKind
 
 
