@@ -55,7 +55,7 @@ def start_steps(stack: "Stack") -> list[Step]:
             awaits=("mlflow",),
             patience=300,
         ),
-        Step("Clock", starts=("beat",), ready=LogLine(stack, "beat", "beat: Starting"), awaits=("beat",)),
+        Step("Clock", ready=LogLine(stack, "beat", "beat: Starting"), awaits=("beat",)),
     ]
     # A step about programs that are not part of this stack (external, or not chosen) falls away.
     return [step for step in candidates if {*step.starts, *step.awaits} <= set(stack.services)]
@@ -94,17 +94,18 @@ def portal_steps(stack: "Stack") -> list[Step]:
         return []
 
     def migrate() -> None:
-        manage(stack, "migrate", "--no-input")
+        manage(stack, "migrate", "--no-input", "--skip-checks")
 
     def first_start() -> None:
         stack.first_login = manage(stack, "first_start").strip()
 
+    programs = ("web", "worker-control", "worker-heavy", "beat")
     return [
         Step("Tables", act=migrate),
         Step("First administrator", act=first_start),
         Step(
             "Pages",
-            starts=("web", "worker-control", "worker-heavy"),
+            starts=tuple(name for name in programs if name in stack.services),
             ready=lambda: responds(f"http://127.0.0.1:{stack.ports['PORTAL_PORT']}/healthz"),
             awaits=("web",),
         ),

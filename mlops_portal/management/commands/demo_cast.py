@@ -32,6 +32,7 @@ class Command(BaseCommand):
     """Make the demo's cast."""
 
     help = "Create the demo's cast, where it is missing, and write its log-ins to var/demo.json."
+    requires_system_checks = ()  # they would import every page, which takes seconds
 
     def handle(self, *args: Any, **options: Any) -> None:
         """All or nothing; repeatable."""

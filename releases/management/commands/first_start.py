@@ -23,6 +23,7 @@ class Command(BaseCommand):
     """Make the first administrator."""
 
     help = "When there is no user at all: create an administrator and the tenant main."
+    requires_system_checks = ()  # they would import every page, which takes seconds
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Create and print the log-in; says nothing when there is somebody."""
