@@ -69,11 +69,10 @@ class Teller:
             passed = time.monotonic() - self._began
             self.console.print(f"[dim]{passed:6.1f} s[/dim]  {escape(who):<17} {shown}")
 
-    def phase(self, release: dict[str, Any]) -> None:
-        """A release has changed its phase."""
+    def phase(self, release: dict[str, Any], phase: str, reason: str) -> None:
+        """A line of a release's history."""
         who = f"{release['environment']} {release['version']}"
-        phase = release["phase"]
-        self.line(who, f"{phase.replace('_', ' ')}: {release['reason']}", TONES.get(phase, ""))
+        self.line(who, f"{phase.replace('_', ' ')}: {reason}", TONES.get(phase, ""))
 
     def plain(self, text: str = "") -> None:
         """A line as it is."""
