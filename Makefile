@@ -28,7 +28,7 @@ run: .venv/.installed $(MODELS)/.installed ## The whole stack with what is in va
 test: .venv/.developer $(MODELS)/.installed ## All tests but the next two, on the real engines
 	$(BIN)/pytest -m "not browser and not survival"
 
-test-survival: .venv/.developer $(MODELS)/.installed ## kill -9 in every phase of a release, on the whole stack
+test-survival: .venv/.developer $(MODELS)/.installed ## kill -9 in the middle of releases, on the whole stack
 	$(BIN)/pytest -m survival
 
 test-browser: .venv/.developer $(MODELS)/.installed ## The pages in a real Chromium

@@ -1,5 +1,6 @@
 """One whole embedded stack with trained models and steady traffic, for the tests that kill its parts."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -15,7 +16,7 @@ import httpx
 import pytest
 
 from mlops_portal.demo.portal import Ci, Problem, cast_of
-from mlops_portal.demo.traffic import Traffic
+from mlops_portal.demo.traffic import DEPLOYMENT, Traffic
 from mlops_portal.demo.training import Training
 from mlops_portal.stack.leftovers import stack_processes
 from mlops_portal.stack.stack import Stack
@@ -47,10 +48,15 @@ class Live:
         return str(self.ci.file(body, f"survival-{self.keys}")["id"])
 
     def kill(self, program: str) -> None:
-        """SIGKILL a program of the supervisor."""
-        pid = self.stack.pid_of(program)
-        if pid is not None:
-            os.kill(pid, signal.SIGKILL)
+        """SIGKILL a program of the supervisor and its children; one that is just restarting is awaited."""
+        deadline = time.monotonic() + 30
+        while (pid := self.stack.pid_of(program)) is None:
+            assert time.monotonic() < deadline, f"{program} does not run"
+            time.sleep(0.05)
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        for number in (pid, *map(int, children)):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(number, signal.SIGKILL)
 
     def follow(self, release_id: str, kills: dict[str, list[str]]) -> dict[str, Any]:
         """Watch a release to its end; in each named phase, once, the programs are killed."""
@@ -78,6 +84,13 @@ class Live:
         (name,) = [info["name"] for info in self.stack.supervisor.programs() if slug in info["name"]]
         return str(name)
 
+    def answering(self, requests: int = 20) -> set[str]:
+        """Who answers at the gateway now, by the header that Envoy adds."""
+        endpoint = self.endpoint()
+        body = json.loads(self.training.await_rows().read_text().splitlines()[0])
+        answers = [httpx.post(f"{endpoint['url']}/infer", json=body, timeout=10) for _ in range(requests)]
+        return {answer.headers[DEPLOYMENT] for answer in answers}
+
     def model_servers(self) -> set[str]:
         return {i["name"] for i in self.stack.supervisor.programs() if "acme-staging-wine" in i["name"]}
 
@@ -96,7 +109,9 @@ def live() -> Iterator[Live]:
         manage(stack, "demo_cast")
         training = Training(stack.environment(), var / "training.log", var / "rows.jsonl")
         living = Live(stack, Ci(cast_of(var / "demo.json")), training)
-        first = living.follow(living.release("baseline", "major", {"steps": [], "grace_seconds": 1}), {})
+        # A first version is watched at 100 % for the grace time: long enough to kill while promoting.
+        first = living.release("baseline", "major", {"steps": [], "grace_seconds": 5})
+        first = living.follow(first, {"promoting": ["worker-control", "beat", "envoy"]})
         assert first["phase"] == "succeeded", json.dumps(first, indent=1)
         endpoint = living.endpoint()
         traffic = Traffic(f"{endpoint['url']}/infer", endpoint["headers"], training.await_rows(), 20)
