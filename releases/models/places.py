@@ -48,6 +48,9 @@ class Endpoint(models.Model):
     stable_since = models.DateTimeField(null=True)
     # What the watchdog last saw to be different from what was released; empty: nothing.
     drift = models.CharField(max_length=300, blank=True)
+    # What stable does: its last totals and samples. Read it with `services.baseline`; a few kilobytes, so
+    # whoever selects many endpoints and does not need it defers it.
+    baseline = models.JSONField(default=dict)
 
     class Meta:
         ordering = ["environment", "model"]

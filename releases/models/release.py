@@ -85,6 +85,7 @@ class Release(models.Model):
     evidence = models.BinaryField(default=bytes)
     counters = models.JSONField(default=dict)  # last totals per arm
     verdict = models.JSONField(default=dict)
+    self_test = models.JSONField(default=dict)  # stable against itself, when the release was filed
     sampled_at = models.DateTimeField(null=True)
     latency_bounds = ArrayField(models.FloatField(), default=list)  # ms, of the samples' histograms
     announced_at = models.DateTimeField(null=True)  # the registry's alias and tags were set
