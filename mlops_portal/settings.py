@@ -105,6 +105,11 @@ CELERY_BEAT_SCHEDULE = {
     # A tick that waited longer than it is worth is dropped: the next one does its work.
     "reconcile": {"task": "releases.tasks.reconcile", "schedule": 1.0, "options": {"expires": 2}},
     "sweep": {"task": "releases.tasks.sweep", "schedule": 5.0, "options": {"expires": 5}},
+    "baselines": {
+        "task": "releases.tasks.read_baselines",
+        "schedule": 10.0,
+        "options": {"expires": 10},
+    },
     "discover": {
         "task": "releases.tasks.heavy_discover",
         "schedule": 10.0,

@@ -16,7 +16,7 @@ from releases.adapters.factory import ports
 from releases.domain.release import Phase
 from releases.models import Environment, ModelVersion, Release
 from releases.ports import AdapterError, Refused
-from releases.services import catalog, health, notifications, smoke, validate, watchdog
+from releases.services import baseline_sweep, catalog, health, notifications, smoke, validate, watchdog
 from releases.services.artifacts import ArtifactStore, restore
 from releases.services.converge import Errands
 from releases.services.reconcile import now
@@ -83,6 +83,14 @@ def sweep() -> None:
             watchdog.sweep(target, made, errands(), at)
         except AdapterError as error:
             logger.warning("endpoints on %s cannot be looked at: %s", target, error)
+
+
+@shared_task
+def read_baselines() -> None:
+    """Every ten seconds: what the stable versions do."""
+    at = now()
+    for target in Environment.objects.values_list("target", flat=True).distinct():
+        baseline_sweep.read_baselines(target, ports(target).metrics, at)
 
 
 @shared_task

@@ -1,14 +1,16 @@
 """What stable does when nothing is rolled out: its traffic, errors and latencies of the last ten minutes.
 
-`baseline_of` reads it from the endpoint's row; `services.baselines` keeps it there. Must not know what it
+`baseline_of` reads it from the endpoint's row; `baseline_sweep` keeps it there. Must not know what it
 is used for: forecasts, the judge and pages all read the same figures.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any, Self
 
+from releases.domain.judge import Increments
+from releases.domain.judge.selftest import SelfTest, self_test
 from releases.models import Endpoint
 
 OLDEST = 300.0
@@ -33,6 +35,7 @@ class Baseline:
 
     `bounds_ms` are the upper bounds of the latency buckets, of which there is one more. `predictions`
     counts per predicted value since the deployment was first read; empty when they are not counted.
+    `self_test` is the last that was made, about once a minute.
     """
 
     ref: str
@@ -40,10 +43,11 @@ class Baseline:
     samples: tuple[BaselineSample, ...]
     bounds_ms: tuple[float, ...] = ()
     predictions: Mapping[str, int] = field(default_factory=dict)
+    self_test: SelfTest | None = None
 
     @classmethod
     def of_stored(cls, stored: Mapping[str, Any]) -> Self:
-        """As `services.baselines` writes it."""
+        """As `baseline_sweep` writes it."""
         return cls(
             ref=stored["ref"],
             at=stored["at"],
@@ -53,6 +57,7 @@ class Baseline:
             ),
             bounds_ms=tuple(stored["bounds_ms"]),
             predictions=stored["predictions"],
+            self_test=_self_test(stored["self_test"]),
         )
 
     @property
@@ -96,3 +101,26 @@ def baseline_of(endpoint: Endpoint, at: datetime) -> Baseline | None:
     if at.timestamp() - stored["at"] > OLDEST:
         return None
     return Baseline.of_stored(stored)
+
+
+def self_test_of(baseline: Baseline) -> SelfTest:
+    """Test stable against itself now; about 10 ms."""
+    return self_test(
+        [
+            Increments(
+                seconds=sample.seconds,
+                requests=sample.requests,
+                errors=sample.errors,
+                latency_ms=sample.latency or None,
+                bounds_ms=baseline.bounds_ms if sample.latency else (),
+            )
+            for sample in baseline.samples
+        ]
+    )
+
+
+def _self_test(stored: Mapping[str, Any] | None) -> SelfTest | None:
+    return SelfTest(**{name: stored[name] for name in _SELF_TEST}) if stored else None
+
+
+_SELF_TEST = tuple(field.name for field in fields(SelfTest))

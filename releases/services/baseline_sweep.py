@@ -1,0 +1,169 @@
+"""Keeps the baseline of every endpoint: what stable does, read from its counters every ten seconds.
+
+Goes over all endpoints that serve, those with a running release as well (of them stable alone), with one
+question to the metric source and one statement to the database. Writes nothing but the column `baseline`.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+import psycopg
+from django.db import connection, transaction
+
+from releases.domain.judge import Increments, Totals, increment
+from releases.models import Endpoint
+from releases.ports import Counters, MetricSource
+from releases.services.baseline import OLDEST, Baseline, self_test_of
+from releases.services.deployments import deployment_ref
+
+MOST_SAMPLES = 60
+SHORTEST_SAMPLE = 1.0
+"""Messages may come twice: a sample of less says nothing."""
+SELF_TEST_EVERY = 60.0
+MOST_SELF_TESTS = 25
+"""The judge takes about 10 ms for one; those that have waited longest come first."""
+
+_STORE = """
+UPDATE releases_endpoint e SET baseline = u.baseline::jsonb
+FROM unnest(%b::bigint[], %b::bigint[], %b::text[]) AS u(id, stable, baseline)
+WHERE e.id = u.id AND e.stable_id = u.stable
+"""
+
+
+@dataclass(slots=True)
+class _Found:
+    """One endpoint's baseline, as it is to be stored."""
+
+    endpoint: int
+    stable: int
+    stored: dict[str, Any]
+
+
+def read_baselines(target: str, source: MetricSource, at: datetime) -> None:
+    """Take one sample of the stable version of each endpoint of one kind of target."""
+    serving = Endpoint.objects.filter(environment__target=target, stable__isnull=False)
+    endpoints = list(serving.select_related("tenant", "environment", "model", "stable"))
+    if not endpoints:
+        return
+    refs = {
+        endpoint.pk: deployment_ref(endpoint, endpoint.stable, endpoint.stable.digest)
+        for endpoint in endpoints
+        if endpoint.stable is not None
+    }
+    counters = source.read(refs.values())
+    found: list[_Found] = []
+    for endpoint in endpoints:
+        ref, stable = refs[endpoint.pk], endpoint.stable_id
+        seen = counters.get(ref)
+        if stable is None or not isinstance(seen, Counters):
+            continue  # what cannot be read changes nothing; the baseline grows old
+        known = endpoint.baseline if endpoint.baseline.get("ref") == ref else _beginning(ref, stable)
+        after = _after(known, seen, at.timestamp())
+        if after is not None:
+            found.append(_Found(endpoint.pk, stable, after))
+    _test(found, at.timestamp())
+    _store(found)
+
+
+def _beginning(ref: str, stable: int) -> dict[str, Any]:
+    """Another deployment is stable now: nothing is known of it."""
+    return {
+        "ref": ref,
+        "stable": stable,
+        "totals": None,
+        "bounds_ms": [],
+        "samples": [],
+        "predictions": {},
+        "counted": {},
+        "self_test": None,
+    }
+
+
+def _after(known: Mapping[str, Any], seen: Counters, at: float) -> dict[str, Any] | None:
+    """The baseline after one more reading; None when it came too soon after the last one."""
+    totals = Totals(
+        at=at,
+        ok=seen.ok,
+        client_errors=seen.client_errors,
+        errors=seen.errors,
+        latency_ms=seen.latency_ms,
+        bounds_ms=seen.bounds_ms,
+    )
+    previous = _totals(known["totals"])
+    step = increment(previous, totals)
+    if step is None or (previous is not None and step.seconds < SHORTEST_SAMPLE):
+        return None
+    predictions: Mapping[str, int] = getattr(seen, "predictions", {})
+    return {
+        **known,
+        "at": at,
+        "totals": {name: getattr(totals, name) for name in _TOTALS},
+        "bounds_ms": totals.bounds_ms,
+        "samples": [] if previous is None else _samples(known, step, totals),
+        "predictions": _added(known["predictions"], known["counted"], predictions),
+        "counted": dict(predictions) or known["counted"],  # empty: the source could not tell
+    }
+
+
+_TOTALS = ("at", "ok", "client_errors", "errors", "latency_ms", "bounds_ms")
+
+
+def _totals(stored: Mapping[str, Any] | None) -> Totals | None:
+    if stored is None:
+        return None
+    lists = {name: tuple(stored[name]) for name in ("latency_ms", "bounds_ms")}
+    return Totals(**{**stored, **lists})
+
+
+def _samples(known: Mapping[str, Any], step: Increments, totals: Totals) -> list[list[Any]]:
+    """The newest samples. A gap in which nothing could be read ends the row: its mean says nothing about
+    the present. Histograms of other bounds cannot be added to those of today, so they are dropped."""
+    if step.seconds > OLDEST:
+        return []
+    kept = known["samples"][-(MOST_SAMPLES - 1) :]
+    if tuple(known["bounds_ms"]) != totals.bounds_ms:
+        kept = [[*row[:4], []] for row in kept]
+    return [*kept, [totals.at, step.seconds, step.requests, step.errors, step.latency_ms or []]]
+
+
+def _added(
+    sums: Mapping[str, int], before: Mapping[str, int], counted: Mapping[str, int]
+) -> Mapping[str, int]:
+    """The sums with what was predicted since the last reading; counts that fell have begun anew."""
+    if not counted:
+        return sums
+    base = {} if any(counted.get(value, 0) < count for value, count in before.items()) else before
+    fresh = {value: count - base.get(value, 0) for value, count in counted.items()}
+    return {value: sums.get(value, 0) + fresh.get(value, 0) for value in {**sums, **fresh}}
+
+
+def _test(found: Sequence[_Found], at: float) -> None:
+    """Test stable against itself where that was last done a while ago."""
+    waiting = [(_tested(one.stored), one) for one in found if one.stored["samples"]]
+    due = [(last, one) for last, one in waiting if at - last >= SELF_TEST_EVERY]
+    for _, one in sorted(due, key=lambda pair: pair[0])[:MOST_SELF_TESTS]:
+        tested = self_test_of(Baseline.of_stored(one.stored))
+        one.stored["self_test"] = {"at": at, **asdict(tested)}
+
+
+def _tested(stored: Mapping[str, Any]) -> float:
+    return stored["self_test"]["at"] if stored["self_test"] else 0.0
+
+
+def _store(found: Sequence[_Found]) -> None:
+    """All in one statement; rows that somebody else holds are left for the next time, and so is what
+    has got another stable version meanwhile."""
+    with transaction.atomic():
+        rows = Endpoint.objects.select_for_update(skip_locked=True, no_key=True)
+        free = set(rows.filter(pk__in=[one.endpoint for one in found]).values_list("pk", flat=True))
+        stored = [one for one in found if one.endpoint in free]
+        # As in `persist`: psycopg's own cursor sends arrays as they are.
+        with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
+            columns = zip(
+                *((one.endpoint, one.stable, json.dumps(one.stored)) for one in stored), strict=True
+            )
+            if stored:
+                cursor.execute(_STORE, [list(column) for column in columns])
