@@ -144,6 +144,9 @@ class Counters:
     """Cumulative counts of one deployment since its series began.
 
     `latency_ms` counts per bucket (not cumulative over buckets), one entry more than `bounds_ms`.
+    `predictions` counts per predicted value, one prediction per request: "label:class_2", or
+    "number:0.5946" for the bucket of numbers with that upper bound. Empty when the source could not tell,
+    which is not zero; it begins at zero again when the model server does, not when the gateway does.
     """
 
     at: float
@@ -152,6 +155,7 @@ class Counters:
     errors: int
     bounds_ms: tuple[float, ...] = ()
     latency_ms: tuple[int, ...] = ()
+    predictions: Mapping[str, int] = field(default_factory=dict)
 
 
 class Missing(StrEnum):

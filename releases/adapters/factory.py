@@ -9,6 +9,8 @@ from django.conf import settings
 
 from releases.adapters.gateway.http import HttpGateway
 from releases.adapters.metrics.envoy import EnvoyMetrics, EnvoyMetricsConfig
+from releases.adapters.metrics.local import LocalMetrics
+from releases.adapters.metrics.model_servers import PredictionCounts
 from releases.adapters.notifier.webhook import WebhookConfig, WebhookNotifier
 from releases.adapters.probe.subprocess import SubprocessProbe, SubprocessProbeConfig
 from releases.adapters.registry.mlflow import MLflowConfig, MLflowRegistry
@@ -26,24 +28,29 @@ def ports(kind: str) -> Ports:
     if kind != "local":
         raise ValueError(f"unknown kind of serving target: {kind[:40]!r}; known is: local")
     first, _, last = settings.MODEL_PORTS.partition("-")
+    target = LocalTarget(
+        LocalTargetConfig(
+            supervisor_socket=settings.SUPERVISOR_SOCKET,
+            var=settings.VAR,
+            ports=range(int(first), int(last) + 1),
+            models_python=settings.MODELS_PYTHON,
+            serving=settings.BASE_DIR / "serving",
+            # By the mark the stack finds model servers that a killed supervisor left behind.
+            environment={**MODEL_ENVIRONMENT, "PORTAL_STACK": str(settings.VAR)},
+        )
+    )
     return Ports(
         registry=MLflowRegistry(MLflowConfig(settings.MLFLOW_TRACKING_URI)),
-        target=LocalTarget(
-            LocalTargetConfig(
-                supervisor_socket=settings.SUPERVISOR_SOCKET,
-                var=settings.VAR,
-                ports=range(int(first), int(last) + 1),
-                models_python=settings.MODELS_PYTHON,
-                # By the mark the stack finds model servers that a killed supervisor left behind.
-                environment={**MODEL_ENVIRONMENT, "PORTAL_STACK": str(settings.VAR)},
-            )
-        ),
+        target=target,
         router=EnvoyRouter(
             EnvoyRouterConfig(
                 admin=settings.ENVOY_ADMIN, xds=settings.ENVOY_XDS, gateway_url=settings.GATEWAY_URL
             )
         ),
-        metrics=EnvoyMetrics(EnvoyMetricsConfig(settings.ENVOY_ADMIN)),
+        metrics=LocalMetrics(
+            EnvoyMetrics(EnvoyMetricsConfig(settings.ENVOY_ADMIN)),
+            PredictionCounts(target.metrics_address),
+        ),
         probe=SubprocessProbe(
             SubprocessProbeConfig(python=settings.MODELS_PYTHON / "python", root=settings.BASE_DIR)
         ),

@@ -13,6 +13,7 @@ from mlops_portal.stack.layout import ENVIRONMENT_BIN, PROJECT, Layout, layout_o
 from mlops_portal.stack.programs import supervisor_configuration
 
 MODELS_PYTHON = Path(os.environ.get("MODELS_PYTHON", PROJECT / ".venv-models" / "bin"))
+SERVING = PROJECT / "serving"
 TRAIN = """
 import sys
 import mlflow.sklearn

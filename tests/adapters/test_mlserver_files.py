@@ -43,11 +43,26 @@ def test_last_words_are_cut(tmp_path: Path) -> None:
 
 
 def test_last_words_without_a_log_are_empty(tmp_path: Path) -> None:
-    assert ServerFiles(tmp_path, tmp_path).last_words("wine") == ""
+    assert ServerFiles(tmp_path, tmp_path, tmp_path).last_words("wine") == ""
 
 
 def last_words(var: Path, log: str) -> str:
-    files = ServerFiles(var, var)
+    files = ServerFiles(var, var, var)
     files.log("wine").parent.mkdir()
     files.log("wine").write_text(log)
     return files.last_words("wine")
+
+
+def test_write_makes_only_serving_importable_and_mends_a_link_that_leads_elsewhere(tmp_path: Path) -> None:
+    project, elsewhere = tmp_path / "project" / "serving", tmp_path / "elsewhere"
+    project.mkdir(parents=True)
+    (project / "__init__.py").touch()
+    files = ServerFiles(tmp_path / "var", tmp_path, project)
+    files.write({})
+    files.write({})
+    assert [path.name for path in files.beside.iterdir()] == ["serving"]
+    assert (files.beside / "serving" / "__init__.py").is_file()
+    (files.beside / "serving").unlink()
+    (files.beside / "serving").symlink_to(elsewhere)
+    files.write({})
+    assert (files.beside / "serving").resolve() == project

@@ -10,7 +10,7 @@ import pytest
 from releases.adapters.target.local import LocalTarget, LocalTargetConfig
 from releases.domain.release import TargetState
 from releases.ports import Deployment, Refused, ServingTarget, TargetStatus, Unreachable
-from tests.adapters.model_servers import MODELS_PYTHON, Daemon, running_daemon, train
+from tests.adapters.model_servers import MODELS_PYTHON, SERVING, Daemon, running_daemon, train
 from tests.fakes import FakeTarget
 
 PORTS = range(20_100, 20_400)
@@ -50,7 +50,9 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
 
 def configuration(daemon: Daemon) -> LocalTargetConfig:
     layout = daemon.layout
-    return LocalTargetConfig(layout.supervisor_socket, layout.var, PORTS, MODELS_PYTHON, start_retries=0)
+    return LocalTargetConfig(
+        layout.supervisor_socket, layout.var, PORTS, MODELS_PYTHON, SERVING, start_retries=0
+    )
 
 
 def fake_target(request: pytest.FixtureRequest) -> Subject:

@@ -17,7 +17,7 @@ from releases.adapters.target.local import LocalTarget, LocalTargetConfig
 from releases.adapters.target.supervisor import Supervisor
 from releases.domain.release import TargetState
 from releases.ports import Deployment, Refused
-from tests.adapters.model_servers import MODELS_PYTHON, SECRET, Daemon, running_daemon, train
+from tests.adapters.model_servers import MODELS_PYTHON, SECRET, SERVING, Daemon, running_daemon, train
 
 pytestmark = pytest.mark.stack
 
@@ -75,7 +75,7 @@ def eventually(condition: Callable[[], bool], seconds: float = 60) -> bool:
 
 def target_of(daemon: Daemon, ports: range = range(20_400, 20_700)) -> LocalTarget:
     layout = daemon.layout
-    return LocalTarget(LocalTargetConfig(layout.supervisor_socket, layout.var, ports, MODELS_PYTHON))
+    return LocalTarget(LocalTargetConfig(layout.supervisor_socket, layout.var, ports, MODELS_PYTHON, SERVING))
 
 
 @pytest.fixture

@@ -35,13 +35,15 @@ PROGRAM = "model-"  # before the ref, so that no deployment is named like a prog
 @dataclass(frozen=True, slots=True)
 class LocalTargetConfig:
     """`ports`: those that model servers may listen on, three each. `models_python`: the folder of the
-    programs of the models' environment. `environment`: given to every model server, which sees
-    nothing else of ours. `start_retries`: how often a start may fail before the deployment has."""
+    programs of the models' environment. `serving`: the package that runs beside a model.
+    `environment`: given to every model server, which sees nothing else of ours. `start_retries`: how
+    often a start may fail before the deployment has."""
 
     supervisor_socket: Path | str
     var: Path
     ports: range
     models_python: Path
+    serving: Path
     environment: Mapping[str, str] = field(default_factory=dict)
     ready_seconds: float = 1.0
     start_retries: int = 5
@@ -53,7 +55,9 @@ class LocalTarget:
     def __init__(self, config: LocalTargetConfig) -> None:
         self._config = config
         self._supervisor = Supervisor(config.supervisor_socket)
-        self._files = ServerFiles(config.var, config.models_python, config.environment, config.start_retries)
+        self._files = ServerFiles(
+            config.var, config.models_python, config.serving, config.environment, config.start_retries
+        )
         # No connection is kept: the client may be inherited over a fork.
         self._http = httpx.Client(
             timeout=config.ready_seconds,
@@ -108,6 +112,11 @@ class LocalTarget:
         programs = self._supervisor.programs()
         running = {name.removeprefix(PROGRAM) for name in programs if name.startswith(PROGRAM)}
         return running | self._files.refs()
+
+    def metrics_address(self, ref: str) -> str | None:
+        """Where the model server shows its own metrics; None when there is no such deployment."""
+        record = self._files.read(ref) if REF.fullmatch(ref) else None
+        return f"{HOST}:{record.ports.metrics}" if record else None
 
     def _status(self, ref: str, program: Mapping[str, Any] | None) -> TargetStatus:
         record = self._files.read(ref)

@@ -16,6 +16,7 @@ from typing import Any
 from releases.ports import Deployment
 
 HOST = "127.0.0.1"
+RUNTIME = "serving.runtime.CountingRuntime"
 STOP_SECONDS = 5
 # A start is what fails before this time. It has to be longer than any model takes to load: only
 # failures of starts are spaced out and end in FATAL, what ends later is started again at once.
@@ -60,16 +61,23 @@ class ServerRecord:
 
 @dataclass(frozen=True, slots=True)
 class ServerFiles:
-    """The files of all model servers under one `var`; `environment` is given to every one of them."""
+    """The files of all model servers under one `var`; `environment` is given to every one of them.
+    `serving` is the package that runs beside a model."""
 
     var: Path
     models_python: Path
+    serving: Path
     environment: Mapping[str, str] = field(default_factory=dict)
     start_retries: int = 5
 
     @property
     def models(self) -> Path:
         return self.var / "models"
+
+    @property
+    def beside(self) -> Path:
+        """A folder from which a model server can import `serving`, and nothing else of the project."""
+        return self.var / "beside-models"
 
     def program(self, ref: str) -> Path:
         """The supervisor's file."""
@@ -117,6 +125,7 @@ class ServerFiles:
     def write(self, contents: Mapping[Path, str]) -> None:
         """Bring the files about, each all or nothing."""
         self.log("x").parent.mkdir(parents=True, exist_ok=True)
+        _link(self.beside / "serving", self.serving)
         for path, text in contents.items():
             if not _says(path, text):
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -160,6 +169,7 @@ class ServerFiles:
             "PATH": os.pathsep.join([str(binaries), os.defpath]),
             "HOME": str(folder),
             "LANG": "C.UTF-8",
+            "PYTHONPATH": str(self.beside),
             "PYTHONUNBUFFERED": "1",
             "MALLOC_ARENA_MAX": "2",
             "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -203,7 +213,7 @@ def _server_settings(ports: PortTriple) -> dict[str, Any]:
 def _model_settings(deployment: Deployment) -> dict[str, Any]:
     return {
         "name": deployment.model,
-        "implementation": "mlserver_mlflow.MLflowRuntime",
+        "implementation": RUNTIME,
         "parameters": {
             "uri": str(deployment.artifact.resolve()),
             "version": deployment.version,
@@ -222,3 +232,13 @@ def _entries(folder: Path) -> list[Path]:
 
 def _says(path: Path, text: str) -> bool:
     return path.is_file() and path.read_text() == text
+
+
+def _link(link: Path, to: Path) -> None:
+    """Make `link` lead there, all or nothing."""
+    if not link.is_symlink() or link.readlink() != to:
+        link.parent.mkdir(parents=True, exist_ok=True)
+        beside = link.with_name(link.name + ".new")
+        beside.unlink(missing_ok=True)
+        beside.symlink_to(to)
+        os.replace(beside, link)

@@ -1,0 +1,80 @@
+"""What the models predicted, as the model servers themselves count it on their metrics endpoints.
+
+Nothing here may hold up a pass: all servers are asked side by side, and those that have not answered in
+time are left out. Knows nothing of releases, and where a server is only from a function that it is given.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+
+import httpx
+from prometheus_client.parser import text_string_to_metric_families
+
+COUNTER = "model_predictions_total"
+LARGEST_ANSWER = 1 << 20  # a model is foreign code, and may fill its server's metrics with anything
+SIDE_BY_SIDE = 16
+
+Predictions = Mapping[str, int]
+
+
+class PredictionCounts:
+    """`locate` gives host:port of a deployment's metrics, None when it has none; `seconds` is what all
+    answers together may take."""
+
+    def __init__(self, locate: Callable[[str], str | None], seconds: float = 0.3) -> None:
+        self._locate = locate
+        self._seconds = seconds
+        # No connection is kept: the client may be inherited over a fork.
+        self._http = httpx.Client(
+            timeout=seconds, trust_env=False, limits=httpx.Limits(max_keepalive_connections=0)
+        )
+
+    @contextmanager
+    def asked(self, refs: Iterable[str]) -> Iterator[Callable[[], dict[str, Predictions]]]:
+        """The servers of these deployments are being asked during the block. What it is given waits for
+        those that answer in time, and leaves out the others."""
+        deadline = time.monotonic() + self._seconds
+        # Threads of its own: a pool would not outlive a fork, and a late server must not keep its place.
+        pool = ThreadPoolExecutor(SIDE_BY_SIDE, thread_name_prefix="predictions")
+        try:
+            asked = {ref: pool.submit(self._ask, ref, deadline) for ref in refs}
+            yield lambda: _answers(asked, deadline)
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    def _ask(self, ref: str, deadline: float) -> Predictions:
+        """Empty when the server does not say."""
+        address = self._locate(ref)
+        if address is None:
+            return {}
+        try:
+            with self._http.stream("GET", f"http://{address}/metrics") as answer:
+                body = bytearray()
+                for part in answer.iter_bytes():
+                    body += part
+                    if len(body) > LARGEST_ANSWER or time.monotonic() > deadline:
+                        return {}
+            return _counts(body.decode()) if answer.status_code == 200 else {}
+        except (httpx.HTTPError, ValueError):
+            return {}
+
+
+def _answers(asked: Mapping[str, Future[Predictions]], deadline: float) -> dict[str, Predictions]:
+    done, _ = wait(asked.values(), timeout=max(0.0, deadline - time.monotonic()))
+    return {ref: answer.result() for ref, answer in asked.items() if answer in done}
+
+
+def _counts(text: str) -> Predictions:
+    """Raises `ValueError` when this is no text of Prometheus."""
+    # A model server shows hundreds of other lines, and parsing them is what would cost.
+    own = "\n".join(line for line in text.split("\n") if line.startswith(COUNTER))
+    found: dict[str, int] = {}
+    for family in text_string_to_metric_families(own):
+        for sample in family.samples:
+            if sample.name == COUNTER and math.isfinite(sample.value) and sample.value >= 0:
+                kind, value = sample.labels.get("kind", ""), sample.labels.get("value", "")
+                found[f"{kind}:{value}"] = int(sample.value)
+    return found
