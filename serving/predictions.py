@@ -25,6 +25,7 @@ LONGEST_LABEL = 64
 """Longer text is no class; nor has it a place among metrics, where anybody may read it."""
 MOST_COLUMNS = 1024
 LARGEST_CLASS = 1000
+LARGEST_NUMBER = 1e300
 BUCKETS_PER_OCTAVE = 8
 """As an exponential histogram of OpenTelemetry with scale 3: buckets grow by 2**(1/8), 9 %."""
 
@@ -60,7 +61,7 @@ def _number(value: Any) -> Value:
         return NOT_A_NUMBER
     if abs(value) <= LARGEST_CLASS and value == int(value):
         return LABEL, str(int(value))
-    if math.isinf(value):
+    if abs(value) > LARGEST_NUMBER:
         return LABEL, "inf" if value > 0 else "-inf"
     position = math.log2(abs(value)) * BUCKETS_PER_OCTAVE
     # Upwards for both signs: the values of a bucket never lie above its bound.
