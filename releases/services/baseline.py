@@ -4,6 +4,7 @@
 is used for: forecasts, the judge and pages all read the same figures.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import datetime
@@ -53,7 +54,7 @@ class Baseline:
             at=stored["at"],
             samples=tuple(
                 BaselineSample(at, seconds, requests, errors, tuple(latency))
-                for at, seconds, requests, errors, latency in stored["samples"]
+                for at, seconds, requests, errors, latency in map(json.loads, stored["samples"])
             ),
             bounds_ms=tuple(stored["bounds_ms"]),
             predictions=stored["predictions"],

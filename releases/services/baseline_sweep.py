@@ -118,15 +118,22 @@ def _totals(stored: Mapping[str, Any] | None) -> Totals | None:
     return Totals(**{**stored, **lists})
 
 
-def _samples(known: Mapping[str, Any], step: Increments, totals: Totals) -> list[list[Any]]:
-    """The newest samples. A gap in which nothing could be read ends the row: its mean says nothing about
-    the present. Histograms of other bounds cannot be added to those of today, so they are dropped."""
+def _samples(known: Mapping[str, Any], step: Increments, totals: Totals) -> list[str]:
+    """The newest samples, each a line of JSON: sixty short texts are stored in a quarter of the time that
+    sixty histograms take, and only the readers take them apart.
+
+    A gap in which nothing could be read ends the row: its mean says nothing about the present. Histograms
+    of other bounds cannot be added to those of today, so they are dropped."""
     if step.seconds > OLDEST:
         return []
-    kept = known["samples"][-(MOST_SAMPLES - 1) :]
+    kept: list[str] = known["samples"][-(MOST_SAMPLES - 1) :]
     if tuple(known["bounds_ms"]) != totals.bounds_ms:
-        kept = [[*row[:4], []] for row in kept]
-    return [*kept, [totals.at, step.seconds, step.requests, step.errors, step.latency_ms or []]]
+        kept = [_line([*json.loads(line)[:4], []]) for line in kept]
+    return [*kept, _line([totals.at, step.seconds, step.requests, step.errors, step.latency_ms or []])]
+
+
+def _line(row: Sequence[Any]) -> str:
+    return json.dumps(row, separators=(",", ":"))
 
 
 def _added(

@@ -76,6 +76,7 @@ def claim(at: datetime) -> list[Release]:
             "version__model",
             "stable__model",
         )
+        .defer("endpoint__baseline", "self_test")
         .order_by("endpoint__environment__target", "pk")
     )
 
