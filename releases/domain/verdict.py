@@ -33,7 +33,9 @@ class RuleState(StrEnum):
     INCONCLUSIVE = "inconclusive"
     CERTIFIED = "certified"
     FLAG = "flag"
-    """Worth a look: half way to its limit on a log scale, or broken without blame."""
+    """Speaks of harm: half way to its limit on a log scale, or broken without blame."""
+    NOTICE = "notice"
+    """Worth a look, and speaks of no harm: predictions that differ a little."""
     NO_DATA = "no_data"
     OFF = "off"
 
@@ -43,12 +45,14 @@ Interval = tuple[float, float]
 
 @dataclass(frozen=True, slots=True)
 class ArmCounts:
+    """`errors`: those of the requests that a rule counts: failed, too slow, or predicted so."""
+
     requests: int
     errors: int
 
     @property
     def rate(self) -> float | None:
-        """Errors per request; None without a request."""
+        """Share of those that are counted; None without a request."""
         return self.errors / self.requests if self.requests else None
 
     def to_json(self) -> dict[str, int]:
@@ -61,7 +65,10 @@ class ArmCounts:
 
 @dataclass(frozen=True, slots=True)
 class RuleVerdict:
-    """One rule. `evidence` decides when it reaches `limit`; `interval` is the candidate's rate."""
+    """One rule. `evidence` decides when it reaches `limit`; `interval` is the candidate's rate.
+
+    `counted` says what the arms' `errors` are: "errors", "slower than 25 ms", "predicted class_2".
+    """
 
     rule: str
     state: RuleState
@@ -72,6 +79,7 @@ class RuleVerdict:
     interval: Interval | None
     explanation: str
     stable_interval: Interval | None = None
+    counted: str = "errors"
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -83,6 +91,7 @@ class RuleVerdict:
             "candidate": self.candidate.to_json() if self.candidate else None,
             "interval": list(self.interval) if self.interval else None,
             "stable_interval": list(self.stable_interval) if self.stable_interval else None,
+            "counted": self.counted,
             "explanation": self.explanation,
         }
 
@@ -98,13 +107,15 @@ class RuleVerdict:
             interval=_interval(data.get("interval")),
             explanation=str(data["explanation"]),
             stable_interval=_interval(data.get("stable_interval")),
+            counted=str(data.get("counted", "errors")),
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """The whole verdict. `harm_evidence` is what rolls back at 1/alpha, `certificate_evidence` what
-    certifies at 1/beta (None without a limit that can be certified)."""
+    certifies at 1/beta (the least of all limits; None without a limit that can be certified).
+    `driven_by`: the rules that a verdict of harm rests on, the strongest first."""
 
     kind: VerdictKind
     summary: str
@@ -112,6 +123,7 @@ class Verdict:
     harm_evidence: float = 1.0
     certificate_evidence: float | None = None
     seconds_to_certificate: float | None = None
+    driven_by: tuple[str, ...] = ()
 
     @property
     def nothing_speaks_against(self) -> bool:
@@ -134,6 +146,7 @@ class Verdict:
             "harm_evidence": finite(self.harm_evidence),
             "certificate_evidence": None if certificate is None else finite(certificate),
             "seconds_to_certificate": self.seconds_to_certificate,
+            "driven_by": list(self.driven_by),
         }
 
     @classmethod
@@ -146,6 +159,7 @@ class Verdict:
             harm_evidence=float(data.get("harm_evidence", 1.0)),
             certificate_evidence=None if certificate is None else float(certificate),
             seconds_to_certificate=None if seconds is None else float(seconds),
+            driven_by=tuple(data.get("driven_by", ())),
         )
 
 

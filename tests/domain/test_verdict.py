@@ -43,6 +43,7 @@ def test_verdict_as_json_has_the_shape_of_the_api():
         "candidate": {"requests": 640, "errors": 2},
         "interval": [0.0004, 0.011],
         "stable_interval": None,
+        "counted": "errors",
         "explanation": "nothing speaks for a higher rate",
     }
 

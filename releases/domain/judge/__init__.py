@@ -24,13 +24,25 @@ Pure: numpy and scipy, no clock, no Django, no input or output.
 
 from releases.domain.judge.conclusion import SILENCE_SECONDS, Decisions, decide
 from releases.domain.judge.counters import Increments, Totals, increment
-from releases.domain.judge.evidence import HARM_TESTS, Evidence, fold, weigh
+from releases.domain.judge.evidence import HARM_TESTS, Evidence, fold, tell_baseline, weigh
 from releases.domain.judge.forecast import seconds_to_certificate
 from releases.domain.judge.judging import judge
-from releases.domain.judge.rules import ERROR_RATE_MAX, ERRORS_VS_STABLE, JudgeRules, RuleBatch
+from releases.domain.judge.rules import (
+    ERROR_RATE_MAX,
+    ERRORS_VS_STABLE,
+    LATENCY_P95_MAX,
+    LATENCY_VS_STABLE,
+    PREDICTIONS_VS_STABLE,
+    JudgeRules,
+    RuleBatch,
+)
 from releases.domain.judge.samples import (
+    MOST_BINS,
+    MOST_BUCKETS,
     ArmFreshness,
     Freshness,
+    LatencyBatch,
+    PredictionBatch,
     Reading,
     Sample,
     SampleBatch,
@@ -47,6 +59,11 @@ __all__ = [
     "ERRORS_VS_STABLE",
     "ERROR_RATE_MAX",
     "HARM_TESTS",
+    "LATENCY_P95_MAX",
+    "LATENCY_VS_STABLE",
+    "MOST_BINS",
+    "MOST_BUCKETS",
+    "PREDICTIONS_VS_STABLE",
     "SILENCE_SECONDS",
     "STATE_SIZE",
     "ArmFreshness",
@@ -55,6 +72,8 @@ __all__ = [
     "Freshness",
     "Increments",
     "JudgeRules",
+    "LatencyBatch",
+    "PredictionBatch",
     "Reading",
     "RuleBatch",
     "Sample",
@@ -69,5 +88,6 @@ __all__ = [
     "seconds_to_certificate",
     "state_from_bytes",
     "state_to_bytes",
+    "tell_baseline",
     "weigh",
 ]

@@ -1,14 +1,14 @@
 """From evidence to a verdict: what is decided about each release, batched.
 
-    harm             the merged evidence reached 1/alpha; or the limit is broken and the candidate
-                     is to blame: it also lost against stable, or the limit has to decide alone
-    shared_incident  both arms break the limit, and the candidate is not shown to be worse: hold
+    harm             the merged evidence reached 1/alpha; or a limit is broken and the candidate is
+                     to blame: it also lost against stable in that, or the limit has to decide alone
+    shared_incident  both arms break a limit, and the candidate is not shown to be worse: hold
     unreachable      an arm that is needed cannot be read: hold
-    certified        proven below the limit, and nothing speaks of harm
+    certified        proven below every limit that can be measured, and nothing speaks of harm
     no_data          nothing reaches the candidate: wait
     inconclusive     none of these yet
 
-The limit decides alone without stable, when the comparison is switched off, and when stable gets no
+A limit decides alone without stable, when the comparison is switched off, and when stable gets no
 traffic any more; even then stable's own broken limit makes it a shared incident.
 """
 
@@ -22,7 +22,7 @@ import numpy as np
 from releases.domain.judge import state as slots
 from releases.domain.judge.evidence import Evidence, weigh
 from releases.domain.judge.forecast import seconds_to_certificate
-from releases.domain.judge.intervals import confidence_interval
+from releases.domain.judge.latency import SLOW_SHARE
 from releases.domain.judge.rules import RuleBatch
 from releases.domain.judge.samples import ArmFreshness, Bools, Floats, Freshness, Reading
 from releases.domain.verdict import VerdictKind
@@ -40,26 +40,31 @@ FORECAST_REQUESTS = 50
 
 @dataclass(frozen=True, slots=True)
 class Decisions:
-    """What the evidence of R releases decides, whatever is fresh; arrays (R,).
+    """What the evidence of R releases decides, whatever is fresh; arrays (R,) where nothing else is said.
 
-    `lost`: the comparison with stable alone reached 1/alpha. `log_harm`: the evidence that rolls
-    back, merged or, where the limit decides alone, the limit's.
+    `lost`, `lost_latency`: the comparison of errors (of latency) alone reached 1/alpha. `limit_broken`,
+    `slow_limit_broken`: the candidate breaks its limit, whoever is to blame. `log_harm`: the evidence that
+    rolls back, merged or, where a limit decides alone, that limit's. `driven`: the harm tests that say so
+    by e-BH at level alpha, (R, number of HARM_TESTS).
     """
 
     harm: Bools
     shared_incident: Bools
     certified: Bools
     limit_broken: Bools
+    slow_limit_broken: Bools
     lost: Bools
+    lost_latency: Bools
     log_harm: Floats
+    driven: Bools
 
 
 @dataclass(frozen=True, slots=True)
 class Conclusions:
     """The kinds of R verdicts and the figures that their sentences need; arrays (R,).
 
-    Intervals are (low, high) of the arm's error rate. `seconds` is NaN without a forecast;
-    `hopeless` where more traffic like this never certifies.
+    `seconds` is NaN without a forecast; `hopeless` where more traffic like this never certifies; each for
+    the error limit and the latency limit.
     """
 
     kinds: tuple[VerdictKind, ...]
@@ -67,29 +72,89 @@ class Conclusions:
     decisions: Decisions
     seconds: Floats
     hopeless: Bools
-    stable_interval: tuple[Floats, Floats]
-    candidate_interval: tuple[Floats, Floats]
+    slow_seconds: Floats
+    slow_hopeless: Bools
 
 
 def decide(rules: RuleBatch, evidence: Evidence, stable_silent: Bools) -> Decisions:
-    """Weigh evidence against its limits; `stable_silent` as the limit has then to decide alone."""
+    """Weigh evidence against its limits; `stable_silent` as a limit has then to decide alone."""
     bar = rules.log_roll_back
-    limit_broken = rules.limited & (evidence.limit >= bar)
-    stable_broken = rules.limited & rules.has_stable & (evidence.stable_limit >= bar)
-    lost = rules.compares & (evidence.parts[:, 0] >= bar)
-    alone = ~rules.compares | stable_silent
-    harm = (rules.compares & (evidence.harm >= bar)) | (limit_broken & (lost | (alone & ~stable_broken)))
-    suspect = np.maximum(evidence.harm, evidence.limit) >= SUSPICION * bar
-    proven = rules.limited & (evidence.certificate >= rules.log_certify)
-    merged_or_limit = np.where(alone, np.maximum(evidence.harm, evidence.limit), evidence.harm)
+    on = evidence.on
+    errors = _Limit(
+        broken=rules.limited & (evidence.limit >= rules.log_break),
+        stable_broken=rules.limited & rules.has_stable & (evidence.stable_limit >= rules.log_break),
+        lost=rules.compares & (evidence.parts[:, 0] >= bar),
+        alone=~rules.compares | stable_silent,
+    )
+    latency = _Limit(
+        broken=rules.limits_latency & (evidence.slow_limit >= rules.log_break),
+        stable_broken=rules.limits_latency
+        & rules.has_stable
+        & (evidence.stable_slow_limit >= rules.log_break),
+        lost=rules.compares_latency & (evidence.latency >= bar),
+        alone=~rules.compares_latency | stable_silent,
+    )
+    compares = on.any(axis=1)
+    harm = (compares & (evidence.harm >= bar)) | errors.blamed | latency.blamed
+    limits = np.maximum(evidence.limit, evidence.slow_limit)
+    suspect = np.maximum(evidence.harm, limits) >= SUSPICION * bar
+    alone = np.maximum(
+        np.where(errors.alone, evidence.limit, 0.0), np.where(latency.alone, evidence.slow_limit, 0.0)
+    )
     return Decisions(
         harm=harm,
-        shared_incident=limit_broken & stable_broken & ~harm,
-        certified=proven & ~suspect & ~harm,
-        limit_broken=limit_broken,
-        lost=lost,
-        log_harm=np.where(rules.compares, merged_or_limit, evidence.limit),
+        shared_incident=(errors.shared | latency.shared) & ~harm,
+        certified=_proven(rules, evidence) & ~suspect & ~harm,
+        limit_broken=errors.broken,
+        slow_limit_broken=latency.broken,
+        lost=errors.lost,
+        lost_latency=latency.lost,
+        log_harm=np.where(compares, np.maximum(evidence.harm, alone), limits),
+        driven=_driven(evidence.parts, on, bar),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Limit:
+    """One limit of R releases: who breaks it, whether the candidate also lost against stable in this, and
+    whether there is nothing to compare with; arrays (R,)."""
+
+    broken: Bools
+    stable_broken: Bools
+    lost: Bools
+    alone: Bools
+
+    @property
+    def blamed(self) -> Bools:
+        """Broken, and the candidate is to blame."""
+        return self.broken & (self.lost | (self.alone & ~self.stable_broken))
+
+    @property
+    def shared(self) -> Bools:
+        """Both break it."""
+        return self.broken & self.stable_broken
+
+
+def _proven(rules: RuleBatch, evidence: Evidence) -> Bools:
+    """Every limit of the plan that can be certified is, and there is one."""
+    slow = rules.limits_latency & evidence.slow_measurable
+    errors_proven = ~rules.limited | (evidence.certificate >= rules.log_certify)
+    slow_proven = ~slow | (evidence.slow_certificate >= rules.log_certify)
+    proven: Bools = (rules.limited | slow) & errors_proven & slow_proven
+    return proven
+
+
+def _driven(parts: Floats, on: Bools, bar: Floats) -> Bools:
+    """e-BH: the k largest e-values, for the largest k with E_(k) >= K/(k alpha), K tests in all."""
+    values = np.where(on, parts, -np.inf)
+    order = np.argsort(-values, axis=1, kind="stable")
+    ranked = np.take_along_axis(values, order, axis=1)
+    rank = np.arange(1, parts.shape[1] + 1)
+    needed = bar[:, None] + np.log(np.maximum(on.sum(axis=1), 1))[:, None] - np.log(rank)
+    count = np.where(ranked >= needed, rank, 0).max(axis=1)
+    driven = np.zeros_like(on)
+    np.put_along_axis(driven, order, rank <= count[:, None], axis=1)
+    return driven
 
 
 def conclude(rules: RuleBatch, state: Floats, freshness: Sequence[Freshness]) -> Conclusions:
@@ -103,22 +168,16 @@ def conclude(rules: RuleBatch, state: Floats, freshness: Sequence[Freshness]) ->
         STABLE_SILENCE_SECONDS,
     )
     decisions = decide(rules, evidence, stable_silent)
-    seconds, hopeless = _forecast(rules, state)
-    stable_interval, candidate_interval = (
-        confidence_interval(state[:, requests], state[:, errors], rules.log_roll_back)
-        for requests, errors in (
-            (slots.STABLE_REQUESTS, slots.STABLE_ERRORS),
-            (slots.CANDIDATE_REQUESTS, slots.CANDIDATE_ERRORS),
-        )
-    )
+    seconds, hopeless = _forecast_errors(rules, state)
+    slow_seconds, slow_hopeless = _forecast_latency(rules, state)
     return Conclusions(
         kinds=_kinds(rules, state, freshness, decisions),
         evidence=evidence,
         decisions=decisions,
         seconds=seconds,
         hopeless=hopeless,
-        stable_interval=stable_interval,
-        candidate_interval=candidate_interval,
+        slow_seconds=slow_seconds,
+        slow_hopeless=slow_hopeless,
     )
 
 
@@ -141,8 +200,9 @@ def _kinds(
         lasting = _lasting(now, [arm.seconds for arm in arms], SILENCE_SECONDS)
         return lasting | (np.array(now, dtype=np.bool_) & unseen)
 
+    compares = rules.compares | rules.compares_latency | rules.compares_predictions
     unreachable = event(candidates, Reading.UNREACHABLE, candidate_unseen) | (
-        rules.compares & event(stables, Reading.UNREACHABLE, stable_unseen)
+        compares & event(stables, Reading.UNREACHABLE, stable_unseen)
     )
     silent = event(candidates, Reading.NO_DATA, candidate_unseen)
     choice = np.select(
@@ -171,17 +231,31 @@ _ORDER = (
 )
 
 
-def _forecast(rules: RuleBatch, state: Floats) -> tuple[Floats, Bools]:
-    requests, errors = state[:, slots.CANDIDATE_REQUESTS], state[:, slots.CANDIDATE_ERRORS]
+def _forecast_errors(rules: RuleBatch, state: Floats) -> tuple[Floats, Bools]:
+    counts = state[:, slots.CANDIDATE_REQUESTS], state[:, slots.CANDIDATE_ERRORS]
+    return _forecast(rules, state, state[:, slots.CERTIFICATE], counts, rules.error_limit, rules.limited)
+
+
+def _forecast_latency(rules: RuleBatch, state: Floats) -> tuple[Floats, Bools]:
+    counts = state[:, slots.CANDIDATE_TIMED], state[:, slots.CANDIDATE_SLOW]
+    share = np.full(len(state), SLOW_SHARE)
+    return _forecast(rules, state, state[:, slots.SLOW_CERTIFICATE], counts, share, rules.limits_latency)
+
+
+def _forecast(
+    rules: RuleBatch,
+    state: Floats,
+    certificates: Floats,
+    counts: tuple[Floats, Floats],
+    limit: Floats,
+    limited: Bools,
+) -> tuple[Floats, Bools]:
+    """Seconds until the certificate of one limit, and where it is out of reach."""
+    requests, errors = counts
     recent = state[:, slots.RECENT_SECONDS]
     traffic = state[:, slots.RECENT_CANDIDATE] / np.where(recent > 0, recent, 1.0)
-    known = rules.limited & (requests >= FORECAST_REQUESTS)
-    seconds = seconds_to_certificate(
-        state[:, slots.CERTIFICATE],
-        traffic,
-        errors / np.maximum(requests, 1.0),
-        rules.error_limit,
-        rules.log_certify,
-    )
+    known = limited & (requests >= FORECAST_REQUESTS)
+    rate = errors / np.maximum(requests, 1.0)
+    seconds = seconds_to_certificate(certificates, traffic, rate, limit, rules.log_certify)
     hopeless = known & (traffic > 0) & np.isnan(seconds)
     return np.where(known, seconds, np.nan), hopeless

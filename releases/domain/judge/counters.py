@@ -15,6 +15,8 @@ class Totals:
 
     `at` is in seconds. `latency_ms` counts requests per bucket: not summed over the buckets, but
     growing over time; one entry more than `bounds_ms`, the last for everything above.
+    `predictions` counts predictions per bin in the same way; they come from a source of their own, and
+    are empty when it was silent.
     """
 
     at: float
@@ -23,6 +25,7 @@ class Totals:
     errors: int
     latency_ms: tuple[int, ...] = ()
     bounds_ms: tuple[float, ...] = ()
+    predictions: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +39,8 @@ class Increments:
 
     `latency_ms` is None when no histogram can be compared. `continuous` is False when the counters
     began anew in the interval, so that it does not cover the same time as the other arm's: such
-    counts are good for limits, but must not be compared between arms.
+    counts are good for limits, but must not be compared between arms. `predictions` is None when there
+    are none to compare, or when their source began anew.
     """
 
     seconds: float
@@ -45,6 +49,7 @@ class Increments:
     latency_ms: tuple[int, ...] | None = None
     bounds_ms: tuple[float, ...] = ()
     continuous: bool = True
+    predictions: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.errors <= self.requests:
@@ -85,7 +90,18 @@ def increment(previous: Totals | None, current: Totals) -> Increments | None:
         latency_ms=latency,
         bounds_ms=current.bounds_ms if latency is not None else (),
         continuous=not restarted,
+        predictions=_predicted(previous, current),
     )
+
+
+def _predicted(previous: Totals, current: Totals) -> tuple[int, ...] | None:
+    """What was predicted since; a restart of the model server alone takes one interval of it."""
+    if not current.predictions or len(current.predictions) != len(previous.predictions):
+        return None
+    counts = tuple(
+        now - before for now, before in zip(current.predictions, previous.predictions, strict=True)
+    )
+    return counts if min(counts) >= 0 else None
 
 
 def _went_down(previous: Totals, current: Totals, same_bounds: bool) -> bool:

@@ -1,11 +1,7 @@
 """Folds samples into the state and weighs it: e-processes, batched over releases.
 
-    M_t(g) = B_t(g) (M_{t-1}(g) + w_t),   E_t = mean_g M_t(g) + what of the weight is not yet spent
-
-Half of the weight is spent at the beginning, the rest geometrically in wall time, so that a
-regression which begins late is found as fast. E_t has expectation at most 1 at every stopping time
-under its null, and P(ever E_t >= 1/alpha) <= alpha (Ville). After Shin, Ramdas & Rinaldo, NEJSDS
-2024. All is kept as logarithms. Must not know what a verdict is, nor the words for it.
+P(ever E_t >= 1/alpha) <= alpha under the null (Ville); see `restart` for how evidence is kept. Must not
+know what a verdict is, nor the words for it.
 """
 
 from __future__ import annotations
@@ -15,38 +11,75 @@ from dataclasses import dataclass
 import numpy as np
 
 from releases.domain.judge import state as slots
+from releases.domain.judge.drift import choose_edges, fold_predictions, log_edges, rest_predictions
 from releases.domain.judge.factors import (
+    ODDS_RATIOS,
     log_certificate_factor,
     log_limit_factor,
-    log_relative_factor,
+    log_odds_factor,
 )
-from releases.domain.judge.rules import ERRORS_VS_STABLE, RuleBatch
+from releases.domain.judge.latency import begin_with, fold_latency, log_thresholds, rest_latency
+from releases.domain.judge.restart import log_mean_exp, log_total, log_unspent, restart, spend
+from releases.domain.judge.rules import (
+    ERRORS_VS_STABLE,
+    LATENCY_VS_STABLE,
+    PREDICTIONS_VS_STABLE,
+    RuleBatch,
+)
 from releases.domain.judge.samples import Bools, Floats, SampleBatch
 
-RESTART_MEAN_SECONDS = 600.0
-"""Mean of the geometric law by which restart weight is spent."""
 RECENT_MEAN_SECONDS = 30.0
 """The present traffic is a mean that fades with this time."""
 
-HARM_TESTS: tuple[tuple[str, float], ...] = ((ERRORS_VS_STABLE, 0.5),)
-"""The tests that are merged into the evidence of harm, with their weights. Those that are off give
-theirs to the others in proportion."""
+HARM_TESTS: tuple[tuple[str, float], ...] = (
+    (ERRORS_VS_STABLE, 0.5),
+    (LATENCY_VS_STABLE, 0.1875),  # thresholds
+    (LATENCY_VS_STABLE, 0.1875),  # log-rank
+    (PREDICTIONS_VS_STABLE, 0.125),
+)
+"""The tests that are merged into the evidence of harm: the rule they belong to, and their weights.
+Those that are off give theirs to the others in proportion."""
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Log-evidence of R releases.
+    """Log-evidence of R releases, (R,) where nothing else is said. A rule that is off has 0.
 
-    `harm`: merged over the harm tests, (R,). `parts`: each of them, (R, number of HARM_TESTS).
-    `limit`, `stable_limit`: that an arm breaks the error limit, (R,). `certificate`: that the
-    candidate keeps it, (R,). A rule that is off has log-evidence 0.
+    `harm`: merged over the harm tests. `parts`: each of them, (R, number of HARM_TESTS); `on`: whether it
+    is, the same shape. `latency`: the mean of the two latency tests. `thresholds` and `edges`: at each
+    bound and each edge between prediction bins, -inf where there is none. `differs`: that predictions
+    differ at all. `limit`, `stable_limit`: that an arm breaks the error limit; `certificate`: that the
+    candidate keeps it; `slow_limit`, `stable_slow_limit`, `slow_certificate`: the same for the latency
+    limit. `slow_measurable`: the histogram reaches that limit, as far as is known.
     """
 
     harm: Floats
     parts: Floats
+    on: Bools
+    latency: Floats
+    thresholds: Floats
+    edges: Floats
+    differs: Floats
     limit: Floats
     stable_limit: Floats
     certificate: Floats
+    slow_limit: Floats
+    stable_slow_limit: Floats
+    slow_certificate: Floats
+    slow_measurable: Bools
+
+
+def tell_baseline(state: Floats, bounds: Floats, answers: Floats, predictions: Floats) -> Floats:
+    """The state of releases that have seen no sample yet, told what stable did before the rollout.
+
+    `bounds` (R, MOST_BUCKETS - 1) in ms, infinite where there are fewer; `answers` (R, MOST_BUCKETS) per
+    bucket, `predictions` (R, MOST_BINS) per bin. Only what will be compared is chosen by it: none of it is
+    evidence.
+    """
+    told = state.copy()
+    begin_with(told, bounds, answers)
+    choose_edges(told, predictions, predictions.sum(axis=1) >= 1)
+    return told
 
 
 def fold(rules: RuleBatch, state: Floats, samples: SampleBatch) -> Floats:
@@ -59,7 +92,7 @@ def fold(rules: RuleBatch, state: Floats, samples: SampleBatch) -> Floats:
     after = state.copy()
     judged = state[:, slots.ELAPSED] >= rules.warm_up_seconds
     after[:, slots.ELAPSED] += samples.seconds
-    log_weight = _spend(after, np.where(judged, samples.seconds, 0.0))
+    log_weight = spend(after, np.where(judged, samples.seconds, 0.0))
     stable, candidate = judged & samples.stable_present, judged & samples.candidate_present
     counts = np.stack(
         [
@@ -71,7 +104,18 @@ def fold(rules: RuleBatch, state: Floats, samples: SampleBatch) -> Floats:
         axis=1,
     )
     after[:, slots.STABLE_REQUESTS : slots.CANDIDATE_ERRORS + 1] += counts
-    _fold_comparison(rules, after, samples, counts, judged, log_weight)
+    compared = _fold_errors(rules, after, samples, counts, judged, log_weight)
+    # Histograms do not wait for the other arm: where increments cover unlike times they are left out.
+    alike = compared & (state[:, slots.GAP] == 0)
+    after[:, slots.GAP] = samples.stable_present != samples.candidate_present
+    if samples.latency is None:
+        rest_latency(after, log_weight)
+    else:
+        fold_latency(rules, after, samples.latency, alike, judged, log_weight)
+    if samples.predictions is None:
+        rest_predictions(after, log_weight)
+    else:
+        fold_predictions(rules, after, samples.predictions, alike, log_weight)
     _fold_limits(rules, after, counts, log_weight)
     _fold_traffic(after, samples)
     return after
@@ -79,18 +123,42 @@ def fold(rules: RuleBatch, state: Floats, samples: SampleBatch) -> Floats:
 
 def weigh(rules: RuleBatch, state: Floats) -> Evidence:
     """The evidence that a state holds."""
-    unspent = _log_unspent(state[:, slots.JUDGED])
-    relative = np.where(rules.compares, _log_total(state[:, slots.REL], unspent), 0.0)
-    parts = relative[:, None]
-    limited = rules.limited
+    unspent = log_unspent(state[:, slots.JUDGED])
+
+    def restarted(part: slice, on: Bools) -> Floats:
+        return np.where(on, log_total(state[:, part], unspent), 0.0)
+
+    thresholds, edges = log_thresholds(state, unspent), log_edges(state, unspent)
+    on = np.stack(
+        [rules.compares, rules.compares_latency, rules.compares_latency, rules.compares_predictions], axis=1
+    )
+    parts = np.stack(
+        [
+            restarted(slots.REL, rules.compares),
+            np.where(rules.compares_latency, _log_mean_of_known(thresholds), 0.0),
+            restarted(slots.RANKS, rules.compares_latency),
+            np.where(rules.compares_predictions, _log_mean_of_known(edges), 0.0),
+        ],
+        axis=1,
+    )
+    limited, slow = rules.limited, rules.limits_latency
+    top = state[:, slots.TOP_BOUND]
+    flag = slice(slots.DRIFT_FLAG, slots.DRIFT_FLAG + 1)
     return Evidence(
-        harm=merge(parts, rules.compares[:, None]),
+        harm=merge(parts, on),
         parts=parts,
-        limit=np.where(limited, _log_total(state[:, slots.LIMIT], unspent), 0.0),
-        stable_limit=np.where(
-            limited & rules.has_stable, _log_total(state[:, slots.STABLE_LIMIT], unspent), 0.0
-        ),
+        on=on,
+        latency=log_mean_exp(parts[:, 1:3]),
+        thresholds=thresholds,
+        edges=edges,
+        differs=restarted(flag, rules.compares_predictions),
+        limit=restarted(slots.LIMIT, limited),
+        stable_limit=restarted(slots.STABLE_LIMIT, limited & rules.has_stable),
         certificate=np.where(limited, log_mean_exp(state[:, slots.CERTIFICATE]), 0.0),
+        slow_limit=restarted(slots.SLOW_LIMIT, slow),
+        stable_slow_limit=restarted(slots.STABLE_SLOW_LIMIT, slow & rules.has_stable),
+        slow_certificate=np.where(slow, log_mean_exp(state[:, slots.SLOW_CERTIFICATE]), 0.0),
+        slow_measurable=(top == 0) | (top >= rules.latency_limit),
     )
 
 
@@ -100,53 +168,30 @@ def merge(parts: Floats, on: Bools) -> Floats:
     total = weights.sum(axis=1)
     any_on = total > 0
     weights = np.where(any_on[:, None], weights, 1.0 / len(HARM_TESTS))
-    top = parts.max(axis=1)
-    mean = (weights * np.exp(parts - top[:, None])).sum(axis=1) / weights.sum(axis=1)
-    merged: Floats = np.where(any_on, top + np.log(np.maximum(mean, 1e-300)), 0.0)
+    top = np.where(weights > 0, parts, -np.inf).max(axis=1)
+    mean = (weights * np.exp(np.minimum(parts - top[:, None], 0.0))).sum(axis=1) / weights.sum(axis=1)
+    merged: Floats = np.where(any_on, top + np.log(mean), 0.0)
     return merged
 
 
-def log_mean_exp(logs: Floats) -> Floats:
-    """log of the mean over the last axis of exp(logs)."""
-    top = logs.max(axis=-1)
-    result: Floats = top + np.log(np.exp(logs - top[..., None]).mean(axis=-1))
-    return result
+def _log_mean_of_known(logs: Floats) -> Floats:
+    """Log of the mean over those that are there (not -inf); 0 where none is."""
+    known = np.isfinite(logs)
+    number = known.sum(axis=1)
+    top = np.where(number > 0, logs.max(axis=1), 0.0)
+    mean = np.where(known, np.exp(logs - top[:, None]), 0.0).sum(axis=1) / np.maximum(number, 1)
+    return np.where(number > 0, top + np.log(np.where(number > 0, mean, 1.0)), 0.0)
 
 
-def _log_total(log_m: Floats, log_unspent: Floats) -> Floats:
-    total: Floats = np.logaddexp(log_mean_exp(log_m), log_unspent)
-    return total
-
-
-def _log_unspent(judged_seconds: Floats) -> Floats:
-    unspent: Floats = np.log1p(-slots.FIRST_WEIGHT) - judged_seconds / RESTART_MEAN_SECONDS
-    return unspent
-
-
-def _spend(after: Floats, seconds: Floats) -> Floats:
-    """Let judged time pass; returns the log of the restart weight that falls into it, (R, 1)."""
-    share = -np.expm1(-seconds / RESTART_MEAN_SECONDS)
-    passes = share > 0
-    log_share = np.where(passes, np.log(np.where(passes, share, 1.0)), -np.inf)
-    log_weight = _log_unspent(after[:, slots.JUDGED]) + log_share
-    after[:, slots.JUDGED] += seconds
-    return log_weight[:, None]
-
-
-def _restart(log_m: Floats, log_factor: Floats, log_weight: Floats) -> Floats:
-    restarted: Floats = log_factor + np.logaddexp(log_m, log_weight)
-    return restarted
-
-
-def _fold_comparison(
+def _fold_errors(
     rules: RuleBatch,
     after: Floats,
     samples: SampleBatch,
     counts: Floats,
     judged: Bools,
     log_weight: Floats,
-) -> None:
-    """Compare the arms over the same time only.
+) -> Bools:
+    """Compare the arms over the same time only; returns where they can be compared, (R,).
 
     When one arm could not be read, its next increments cover more time than the other's; the counts
     of the arm that was read wait for it. When a counter began anew that cannot be mended: all until
@@ -155,12 +200,14 @@ def _fold_comparison(
     both = samples.stable_present & samples.candidate_present
     left_out = (after[:, slots.BLOCKED] > 0) | ~samples.comparable | ~judged
     pending = np.where(left_out[:, None], 0.0, after[:, slots.PENDING] + counts)
-    compared = both & ~left_out & rules.compares
-    used = np.where(compared[:, None], pending, 0.0)
-    factor = log_relative_factor(used[:, 0], used[:, 1], used[:, 2], used[:, 3], rules.margin)
-    after[:, slots.REL] = _restart(after[:, slots.REL], factor, log_weight)
+    compared: Bools = both & ~left_out
+    used = np.where((compared & rules.compares)[:, None], pending, 0.0)
+    n_s, e_s, n_c, e_c = used.T
+    factor = log_odds_factor(n_s, e_s, n_c, e_c, rules.margin, ODDS_RATIOS)
+    after[:, slots.REL] = restart(after[:, slots.REL], factor, log_weight)
     after[:, slots.PENDING] = np.where(both[:, None], 0.0, pending)
     after[:, slots.BLOCKED] = left_out & ~both
+    return compared
 
 
 def _fold_limits(rules: RuleBatch, after: Floats, counts: Floats, log_weight: Floats) -> None:
@@ -172,8 +219,8 @@ def _fold_limits(rules: RuleBatch, after: Floats, counts: Floats, log_weight: Fl
     counts = np.where(rules.limited[:, None], counts, 0.0)
     stable = log_limit_factor(counts[:, 0], counts[:, 1], rules.error_limit)
     candidate = log_limit_factor(counts[:, 2], counts[:, 3], rules.error_limit)
-    after[:, slots.STABLE_LIMIT] = _restart(after[:, slots.STABLE_LIMIT], stable, log_weight)
-    after[:, slots.LIMIT] = _restart(after[:, slots.LIMIT], candidate, log_weight)
+    after[:, slots.STABLE_LIMIT] = restart(after[:, slots.STABLE_LIMIT], stable, log_weight)
+    after[:, slots.LIMIT] = restart(after[:, slots.LIMIT], candidate, log_weight)
     after[:, slots.CERTIFICATE] += log_certificate_factor(counts[:, 2], counts[:, 3], rules.error_limit)
 
 

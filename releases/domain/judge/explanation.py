@@ -47,6 +47,11 @@ def whole(number: float) -> str:
     return f"{math.floor(number / step) * step:,.0f}"
 
 
+def milliseconds(bound: float) -> str:
+    """2.5 -> "2.5 ms", 1500 -> "1.5 s"."""
+    return f"{bound:.4g} ms" if bound < 1000 else f"{bound / 1000:.4g} s"
+
+
 def counts(arm: ArmCounts) -> str:
     """ "0.31 % errors in 640 requests" """
     requests = f"{arm.requests:,} request{'' if arm.requests == 1 else 's'}"
@@ -54,54 +59,64 @@ def counts(arm: ArmCounts) -> str:
 
 
 def arm(name: str, of: ArmCounts, interval: Interval | None) -> str:
-    """ "candidate: 31 errors in 612 requests, 5.1 % (2.9-8.4 %)" """
+    """ "candidate: 31 errors in 612 requests, 5.1 % (2.9 to 8.4 %)" """
     errors = f"{of.errors:,} error{'' if of.errors == 1 else 's'}"
     if not of.requests:
         return f"{name}: no request yet"
     text = f"{name}: {errors} in {of.requests:,} request{'' if of.requests == 1 else 's'}"
-    text += f", {percent(of.rate or 0.0)}"
-    if interval is not None:
-        low, high = percent(interval[0]), percent(interval[1])
-        text += f" ({low.removesuffix(' %')} to {high})"
-    return text
+    return f"{text}, {share(of, interval)}"
 
 
-def comparison(log_evidence: float, margin: float, on_trial: bool) -> str:
-    """What the evidence of candidate against stable means."""
-    alike = (
-        "two versions that fail alike"
-        if margin == 1
-        else f"a candidate whose odds of failing are within {margin:g} times stable's"
-    )
-    if not on_trial:
-        return "nothing speaks for a higher rate than stable's in the same seconds"
+def part(name: str, of: ArmCounts, interval: Interval | None, counted: str) -> str:
+    """ "candidate: 66 of 612 slower than 50 ms, 11 % (8.5 to 14 %)" """
+    if not of.requests:
+        return f"{name}: nothing yet"
+    return f"{name}: {of.errors:,} of {of.requests:,} {counted}, {share(of, interval)}"
+
+
+def share(of: ArmCounts, interval: Interval | None) -> str:
+    """ "5.1 % (2.9 to 8.4 %)" """
+    if interval is None:
+        return percent(of.rate or 0.0)
+    low, high = percent(interval[0]), percent(interval[1])
+    return f"{percent(of.rate or 0.0)} ({low.removesuffix(' %')} to {high})"
+
+
+def chance(who: str, log_evidence: float, limit: float) -> str:
+    """What evidence means, beside what it takes to decide."""
     evidence = math.exp(min(log_evidence, 700.0))
-    return f"{alike} would reach this evidence at most once in {whole(evidence)} releases"
+    seen = f"{who} would reach this evidence at most once in {whole(evidence)} releases"
+    return f"{seen} (limit: once in {whole(limit)})"
 
 
-def limit_broken(log_evidence: float, limit: float) -> str:
-    evidence = math.exp(min(log_evidence, 700.0))
-    return (
-        f"a version that keeps below {percent_limit(limit)} "
-        f"would reach this evidence at most once in {whole(evidence)} releases"
-    )
+def alike_in_errors(margin: float) -> str:
+    """Who the null of the comparison of errors is about."""
+    if margin == 1:
+        return "two versions that fail alike"
+    return f"a candidate whose odds of failing are within {margin:g} times stable's"
 
 
-def certificate(log_evidence: float, limit: float) -> str:
+def alike_in_latency(margin: float) -> str:
+    """Who the null of the comparison of latency is about."""
+    if margin == 1:
+        return "two versions that are equally fast"
+    return f"a candidate whose odds of being slow are within {margin:g} times stable's"
+
+
+def certificate(log_evidence: float, below: str) -> str:
     """What a certificate that has been reached means."""
     evidence = math.exp(min(log_evidence, 700.0))
     return (
-        f"proven below {percent_limit(limit)}: a version at or above it "
-        f"would get this far at most once in {whole(evidence)} releases"
+        f"proven {below}: a version that is not would get this far at most once in {whole(evidence)} releases"
     )
 
 
-def forecast(seconds: float | None, limit: float, hopeless: bool) -> str:
-    """The tail about time still needed; "" when nothing honest can be said."""
-    if seconds is not None:
-        return f"certain below {percent_limit(limit)} in about {duration(seconds)} at this traffic"
+def forecast(seconds: float, below: str, hopeless: bool) -> str:
+    """The tail about time still needed, NaN for unknown; "" when nothing honest can be said."""
+    if not math.isnan(seconds):
+        return f"certain {below} in about {duration(seconds)} at this traffic"
     if hopeless:
-        return f"with the errors so far it cannot become certain below {percent_limit(limit)}"
+        return f"as it has been so far it cannot become certain {below}"
     return ""
 
 
@@ -121,11 +136,13 @@ def silence(seconds: float, candidate: ArmCounts) -> str:
 
 
 def unreachable(freshness: Freshness) -> str:
-    """Which arm's figures cannot be read, and for how long."""
-    arms = (("candidate", freshness.candidate), ("stable", freshness.stable))
-    parts = [
-        f"the figures of {name} have been unreadable for {duration(arm.seconds)}"
-        for name, arm in arms
-        if arm.reading is Reading.UNREACHABLE
-    ]
-    return sentence(*parts, "holding until they are back")
+    """Whose figures cannot be read, and for how long; both arms together mean their source."""
+    candidate, stable = freshness.candidate, freshness.stable
+    lost = Reading.UNREACHABLE
+    if candidate.reading is lost and stable.reading is lost:
+        since = duration(min(candidate.seconds, stable.seconds))
+        said = f"the metric source cannot be reached: no figures of either version for {since}"
+    else:
+        name, of = ("candidate", candidate) if candidate.reading is lost else ("stable", stable)
+        said = f"the figures of {name} have been unreadable for {duration(of.seconds)}"
+    return sentence(said, "holding until they are back")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from releases.domain.judge.samples import Floats
+from releases.domain.judge.samples import Bools, Floats
 
 ODDS_RATIOS = np.array([1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 300.0])
 """psi_g over the margin psi0: how much worse than stable the candidate may be."""
@@ -18,20 +18,23 @@ CERTIFICATE_SHARES = np.array([0.02, 0.1, 0.2, 0.35, 0.5, 0.7])
 """p1 over the limit p0, for the certificate."""
 EXACT_SUPPORT = 64
 """The exact factor sums over the possible numbers of candidate errors, up to so many."""
+_SHORT_SUPPORT = 8
 
 
-def log_relative_factor(
+def log_odds_factor(
     stable_requests: Floats,
     stable_errors: Floats,
     candidate_requests: Floats,
     candidate_errors: Floats,
     margin: Floats,
+    ratios: Floats,
 ) -> Floats:
-    """Candidate against stable: log B(psi_g psi0; psi0) for each odds ratio; (R,) -> (R, 7).
+    """Candidate against stable: log B(psi_g psi0; psi0) for each ratio psi_g; (R,) -> (R, G).
 
     Given the requests of both arms and the errors in all, the candidate's errors follow Fisher's
-    non-central hypergeometric law; null: odds ratio at most `margin`. 0 (factor 1) where the sample
-    says nothing: an arm without requests, no error, or nothing but errors.
+    non-central hypergeometric law with an odds ratio psi. `margin` is psi0, (R,). With ratios above 1
+    the null is psi <= psi0, with ratios below 1 it is psi >= psi0. 0 (factor 1) where the sample says
+    nothing: an arm without requests, no error, or nothing but errors.
     Exact where the sum is short, else the closed form; which of them depends on what is conditioned
     upon only, so the choice keeps the expectation.
     """
@@ -39,10 +42,12 @@ def log_relative_factor(
     errors = stable_errors + candidate_errors
     telling = (stable_requests > 0) & (candidate_requests > 0) & (errors > 0) & (errors < requests)
     support = np.minimum(errors, candidate_requests) - np.maximum(0.0, errors - stable_requests) + 1
-    result = np.zeros((len(requests), len(ODDS_RATIOS)))
-    for rows, form in (
-        (telling & (support <= EXACT_SUPPORT), log_relative_exact),
-        (telling & (support > EXACT_SUPPORT), log_relative_closed),
+    result = np.zeros((len(requests), len(ratios)))
+    # Groups of like length, so that one long sum does not make all rows of the batch long.
+    for form, rows in (
+        (log_odds_exact, telling & (support <= _SHORT_SUPPORT)),
+        (log_odds_exact, telling & (support > _SHORT_SUPPORT) & (support <= EXACT_SUPPORT)),
+        (log_odds_closed, telling & (support > EXACT_SUPPORT)),
     ):
         if rows.any():
             result[rows] = form(
@@ -51,63 +56,83 @@ def log_relative_factor(
                 errors[rows],
                 candidate_errors[rows],
                 margin[rows],
+                ratios,
             )
     return result
 
 
-def log_relative_exact(
+def log_odds_exact(
     stable_requests: Floats,
     candidate_requests: Floats,
     errors: Floats,
     candidate_errors: Floats,
     margin: Floats,
+    ratios: Floats,
 ) -> Floats:
-    """log B by the sum over k = max(0, E - n_s) .. min(E, n_c); (R,) -> (R, 7).
+    """log B by the sum over k = max(0, E - n_s) .. min(E, n_c); (R,) -> (R, G).
 
-    The weights h(k) = C(n_c, k) C(n_s, E - k) come from their ratios, which stay exact where
-    log-gamma of a billion would not. Sums run over the first axis, in order, so that the padding
-    which other rows of the batch need changes nothing.
+    The sum of h(k) psi^k, h(k) = C(n_c, k) C(n_s, E - k), over its first term is
+    1 + r_0 psi (1 + r_1 psi (1 + ...)) with r_k = h(k+1)/h(k): positive terms only, no logarithm of a
+    factorial, and what other rows of the batch need changes nothing. Should it not fit a float64, the
+    closed form stands in; that too depends on the margins alone.
     """
     lowest = np.maximum(0.0, errors - stable_requests)
-    size = np.minimum(errors, candidate_requests) - lowest + 1
-    step = np.arange(int(size.max()) - 1, dtype=np.float64)[:, None]
-    k = lowest + step
-    inside = step < size - 1
-    up = np.where(inside, (candidate_requests - k) * (errors - k), 1.0)
-    down = np.where(inside, (k + 1) * (stable_requests - errors + k + 1), 1.0)
-    ratios = np.where(inside, np.log(up) - np.log(down), -np.inf)
-    log_h = np.concatenate([np.zeros((1, len(errors))), np.cumsum(ratios, axis=0)])
-    above = np.arange(len(log_h), dtype=np.float64)[:, None, None]
-    log_psi0 = np.log(margin)[:, None]
-    log_psi = np.concatenate([log_psi0, log_psi0 + np.log(ODDS_RATIOS)], axis=1)
-    terms = log_h[:, :, None] + above * log_psi
-    top = terms.max(axis=0)
-    log_mean = top + np.log(np.exp(terms - top).sum(axis=0))
+    steps = np.minimum(errors, candidate_requests) - lowest
+    psi = margin[:, None] * np.concatenate([[1.0], ratios])
+    sums = np.ones_like(psi)
+    with np.errstate(over="ignore", invalid="ignore"):
+        for step in range(int(steps.max()) - 1, -1, -1):
+            k = lowest + step
+            up = (candidate_requests - k) * (errors - k)
+            down = (k + 1) * (stable_requests - errors + k + 1)
+            ratio = np.where(step < steps, up / np.where(step < steps, down, 1.0), 0.0)
+            sums = 1.0 + ratio[:, None] * psi * sums
+        log_sums = np.log(sums)
+    too_large: Bools = ~np.isfinite(log_sums).all(axis=1)
+    log_sums[too_large] = 0.0
     taken = (candidate_errors - lowest)[:, None]
-    factor: Floats = taken * np.log(ODDS_RATIOS) - log_mean[:, 1:] + log_mean[:, :1]
+    factor: Floats = taken * np.log(ratios) - log_sums[:, 1:] + log_sums[:, :1]
+    if too_large.any():
+        factor[too_large] = log_odds_closed(
+            stable_requests[too_large],
+            candidate_requests[too_large],
+            errors[too_large],
+            candidate_errors[too_large],
+            margin[too_large],
+            ratios,
+        )
     return factor
 
 
-def log_relative_closed(
+def log_odds_closed(
     stable_requests: Floats,
     candidate_requests: Floats,
     errors: Floats,
     candidate_errors: Floats,
     margin: Floats,
+    ratios: Floats,
 ) -> Floats:
-    """A lower bound of log B without a sum; (R,) -> (R, 7).
+    """A lower bound of log B without a sum; (R,) -> (R, G).
 
     With h the central hypergeometric law and rho = n_c/N: log E_h[psi^k] <= E log(1 + rho (psi-1))
     (Hoeffding 1963, Theorem 4: convex order against the binomial) for psi = psi1, and
     log E_h[psi0^k] >= E rho log psi0 (Jensen). Both make B smaller, so it stays an e-value for
     every margin; at margin 1 it is the closed form e_c log psi - E log(1 + rho (psi - 1)).
+    The bound is the tighter the fewer are counted: where errors are the majority the successes are
+    counted instead, with all odds ratios inverted.
     """
-    share = (candidate_requests / (stable_requests + candidate_requests))[:, None]
-    psi = margin[:, None] * ODDS_RATIOS
+    requests = stable_requests + candidate_requests
+    swap = 2 * errors > requests
+    direction = np.where(swap, -1.0, 1.0)[:, None]
+    counted = np.where(swap, requests - errors, errors)[:, None]
+    of_candidate = np.where(swap, candidate_requests - candidate_errors, candidate_errors)[:, None]
+    share = (candidate_requests / requests)[:, None]
+    log_margin = direction * np.log(margin)[:, None]
+    log_ratios = direction * np.log(ratios)
     factor: Floats = (
-        candidate_errors[:, None] * np.log(ODDS_RATIOS)
-        + errors[:, None] * share * np.log(margin)[:, None]
-        - errors[:, None] * np.log1p(share * (psi - 1))
+        of_candidate * log_ratios
+        + counted * share * log_margin
+        - counted * np.log1p(share * np.expm1(log_margin + log_ratios))
     )
     return factor
 

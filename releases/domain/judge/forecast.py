@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from releases.domain.judge.evidence import log_mean_exp
 from releases.domain.judge.factors import log_certificate_factor
+from releases.domain.judge.restart import log_mean_exp
 from releases.domain.judge.samples import Floats
 
 LONGEST_SECONDS = 30 * 86400.0

@@ -9,236 +9,184 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from releases.domain.judge import explanation as say
-from releases.domain.judge import state as slots
-from releases.domain.judge.conclusion import SUSPICION, Conclusions, conclude
-from releases.domain.judge.rules import ERROR_RATE_MAX, ERRORS_VS_STABLE, JudgeRules, RuleBatch
-from releases.domain.judge.samples import Floats, Freshness
-from releases.domain.verdict import (
-    LARGEST_EVIDENCE,
-    ArmCounts,
-    Interval,
-    RuleState,
-    RuleVerdict,
-    Verdict,
-    VerdictKind,
+from releases.domain.judge.conclusion import conclude
+from releases.domain.judge.figures import Figures, figures_of
+from releases.domain.judge.rule_verdicts import Case, evidence_of
+from releases.domain.judge.rules import (
+    ERROR_RATE_MAX,
+    ERRORS_VS_STABLE,
+    LATENCY_P95_MAX,
+    LATENCY_VS_STABLE,
+    PREDICTIONS_VS_STABLE,
+    JudgeRules,
+    RuleBatch,
 )
+from releases.domain.judge.samples import Floats, Freshness
+from releases.domain.verdict import Verdict, VerdictKind
 
 
 def judge(rules: RuleBatch, state: Floats, freshness: Sequence[Freshness]) -> list[Verdict]:
     """One verdict per release; `state` is (R, STATE_SIZE) after `fold`."""
     concluded = conclude(rules, state, freshness)
-    table = _table(state, concluded)
+    rows = figures_of(rules, state, concluded)
     return [
-        _Case.of(rule, fresh, kind, row).verdict()
-        for rule, fresh, kind, row in zip(rules.rules, freshness, concluded.kinds, table, strict=True)
+        _Summary(Case(rule, kind, figures, counts), fresh).verdict()
+        for rule, fresh, kind, (figures, counts) in zip(
+            rules.rules, freshness, concluded.kinds, rows, strict=True
+        )
     ]
-
-
-def _table(state: Floats, concluded: Conclusions) -> list[list[float]]:
-    """Columns in the order of `_Case`'s figures, as plain Python numbers."""
-    evidence, decisions = concluded.evidence, concluded.decisions
-    columns = [
-        *(state[:, slots.STABLE_REQUESTS : slots.CANDIDATE_ERRORS + 1].T),
-        state[:, slots.ELAPSED],
-        *concluded.stable_interval,
-        *concluded.candidate_interval,
-        decisions.log_harm,
-        evidence.parts[:, 0],
-        evidence.limit,
-        evidence.certificate,
-        decisions.harm,
-        decisions.limit_broken,
-        decisions.lost,
-        decisions.certified,
-        concluded.seconds,
-        concluded.hopeless,
-    ]
-    rows: list[list[float]] = np.stack(columns, axis=1).tolist()
-    return rows
 
 
 @dataclass(frozen=True, slots=True)
-class _Case:
-    """One release with its figures; logs of evidence are natural."""
+class _Summary:
+    """One release's verdict as a whole."""
 
-    rules: JudgeRules
+    case: Case
     freshness: Freshness
-    kind: VerdictKind
-    stable: ArmCounts
-    candidate: ArmCounts
-    elapsed: float
-    stable_interval: Interval | None
-    interval: Interval | None
-    log_harm: float
-    log_relative: float
-    log_limit: float
-    log_certificate: float
-    harm: bool
-    limit_broken: bool
-    lost: bool
-    certified: bool
-    seconds: float | None
-    hopeless: bool
-
-    @classmethod
-    def of(cls, rules: JudgeRules, freshness: Freshness, kind: VerdictKind, row: list[float]) -> _Case:
-        stable = ArmCounts(int(row[0]), int(row[1]))
-        candidate = ArmCounts(int(row[2]), int(row[3]))
-        return cls(
-            rules=rules,
-            freshness=freshness,
-            kind=kind,
-            stable=stable,
-            candidate=candidate,
-            elapsed=row[4],
-            stable_interval=(row[5], row[6]) if stable.requests else None,
-            interval=(row[7], row[8]) if candidate.requests else None,
-            log_harm=row[9],
-            log_relative=row[10],
-            log_limit=row[11],
-            log_certificate=row[12],
-            harm=row[13] > 0,
-            limit_broken=row[14] > 0,
-            lost=row[15] > 0,
-            certified=row[16] > 0,
-            seconds=None if math.isnan(row[17]) else row[17],
-            hopeless=row[18] > 0,
-        )
 
     def verdict(self) -> Verdict:
-        limited = self.rules.error_rate_max is not None
+        rules, figures = self.case.rules, self.case.figures
+        certificates = _of_limits(rules, figures, figures.log_certificate, figures.log_slow_certificate)
+        seconds = _of_limits(rules, figures, figures.seconds, figures.slow_seconds)
+        known = bool(seconds) and not any(math.isnan(value) for value in seconds) and not figures.certified
+        driven_by = self._driven_by() if self.case.kind is VerdictKind.HARM else ()
         return Verdict(
-            kind=self.kind,
-            summary=self._summary(),
-            rules=(self._errors_vs_stable(), self._error_rate_max()),
-            harm_evidence=_evidence(self.log_harm),
-            certificate_evidence=_evidence(self.log_certificate) if limited else None,
-            seconds_to_certificate=None if self.certified else self.seconds,
+            kind=self.case.kind,
+            summary=self._summary(driven_by),
+            rules=self.case.rule_verdicts(),
+            harm_evidence=evidence_of(figures.log_harm),
+            certificate_evidence=evidence_of(min(certificates)) if certificates else None,
+            seconds_to_certificate=max(seconds) if known else None,
+            driven_by=driven_by,
         )
 
-    @property
-    def _suspicious(self) -> float:
-        return -SUSPICION * math.log(self.rules.alpha)
-
-    def _errors_vs_stable(self) -> RuleVerdict:
-        state, why = self._comparison()
-        off = state is RuleState.OFF
-        return RuleVerdict(
-            rule=ERRORS_VS_STABLE,
-            state=state,
-            evidence=_evidence(self.log_relative),
-            limit=1 / self.rules.alpha,
-            stable=None if off else self.stable,
-            candidate=None if off else self.candidate,
-            interval=None if off else self.interval,
-            explanation=why,
-            stable_interval=None if off else self.stable_interval,
+    def _driven_by(self) -> tuple[str, ...]:
+        """By e-BH over the harm tests; the test with most weighted evidence when none stands alone."""
+        figures = self.case.figures
+        parts = (
+            (figures.log_relative, ERRORS_VS_STABLE, bool(figures.driven_errors)),
+            (
+                figures.log_latency,
+                LATENCY_VS_STABLE,
+                bool(figures.driven_thresholds or figures.driven_ranks),
+            ),
+            (figures.log_predictions, PREDICTIONS_VS_STABLE, bool(figures.driven_predictions)),
         )
+        driven = [rule for _, rule, is_driven in sorted(parts, reverse=True) if is_driven]
+        if driven:
+            return tuple(driven)
+        alone = [
+            (log, rule)
+            for log, rule, broken in (
+                (figures.log_limit, ERROR_RATE_MAX, figures.limit_broken),
+                (figures.log_slow_limit, LATENCY_P95_MAX, figures.slow_limit_broken),
+            )
+            if broken
+        ]
+        merged = max(parts)
+        return (max([*alone, merged[:2]])[1],)
 
-    def _comparison(self) -> tuple[RuleState, str]:
-        rules = self.rules
-        if not rules.has_stable:
-            return RuleState.OFF, "there is no stable version to compare with"
-        if not rules.compare_errors:
-            return RuleState.OFF, "the plan does not compare errors with stable's"
-        arms = (
-            say.arm("candidate", self.candidate, self.interval),
-            say.arm("stable", self.stable, self.stable_interval),
-        )
-        if not self.candidate.requests or not self.stable.requests:
-            return RuleState.NO_DATA, say.sentence(*arms)
-        on_trial = self.lost or self.log_relative >= self._suspicious
-        meaning = say.comparison(self.log_relative, rules.margin_errors, on_trial)
-        state = RuleState.HARM if self.lost else RuleState.FLAG if on_trial else RuleState.OK
-        return state, say.sentence(*arms, meaning)
-
-    def _error_rate_max(self) -> RuleVerdict:
-        """Shows the certificate on its way; the evidence of a broken limit once that speaks."""
-        rules = self.rules
-        state, why = self._limit()
-        broken = self.limit_broken or self.log_limit >= self._suspicious
-        return RuleVerdict(
-            rule=ERROR_RATE_MAX,
-            state=state,
-            evidence=_evidence(self.log_limit if broken else self.log_certificate),
-            limit=1 / rules.alpha if broken else 1 / rules.beta,
-            stable=None,
-            candidate=None if state is RuleState.OFF else self.candidate,
-            interval=None if state is RuleState.OFF else self.interval,
-            explanation=why,
-        )
-
-    def _limit(self) -> tuple[RuleState, str]:
-        limit = self.rules.error_rate_max
-        if limit is None:
-            return RuleState.OFF, "the plan sets no limit on the error rate"
-        arm = say.arm("candidate", self.candidate, self.interval)
-        if not self.candidate.requests:
-            return RuleState.NO_DATA, arm
-        if self.limit_broken or self.log_limit >= self._suspicious:
-            meaning = say.limit_broken(self.log_limit, limit)
-            state = RuleState.HARM if self.limit_broken and self.harm else RuleState.FLAG
-            return state, say.sentence(arm, meaning, self._blame())
-        if self.log_certificate >= -math.log(self.rules.beta):
-            return RuleState.CERTIFIED, say.sentence(arm, say.certificate(self.log_certificate, limit))
-        waiting = f"not proven below {say.percent_limit(limit)} yet"
-        return RuleState.INCONCLUSIVE, say.sentence(
-            arm, waiting, say.forecast(self.seconds, limit, self.hopeless)
-        )
-
-    def _blame(self) -> str:
-        """Whose fault a broken limit is."""
-        if not self.limit_broken or not self.rules.has_stable:
-            return ""
-        if self.kind is VerdictKind.SHARED_INCIDENT:
-            return f"stable breaks it as well ({say.counts(self.stable)}): a shared incident"
-        if self.harm and self.lost:
-            return "the candidate also fails more often than stable, so it is to blame"
-        if self.harm:
-            return "stable does not break it, so the candidate is to blame"
-        return "not shown to fail more often than stable, so it is not blamed yet"
-
-    def _summary(self) -> str:
-        limit = self.rules.error_rate_max
-        seen = say.counts(self.candidate) if self.candidate.requests else "no request judged yet"
-        stable = (
-            f"stable has {say.counts(self.stable)}" if self.rules.has_stable and self.stable.requests else ""
-        )
-        match self.kind:
+    def _summary(self, driven_by: Sequence[str]) -> str:
+        case, rules = self.case, self.case.rules
+        limit = rules.error_rate_max
+        stable, candidate = (of.arm for of in case.pair("errors"))
+        seen = say.counts(candidate) if candidate.requests else "no request judged yet"
+        beside = f"stable has {say.counts(stable)}" if rules.has_stable and stable.requests else ""
+        match case.kind:
             case VerdictKind.HARM:
-                over = f"the limit is {say.percent_limit(limit)}" if limit and not self.lost else ""
-                return say.sentence(f"harm: {seen}", stable, over)
+                return self._harm(driven_by[0], seen, beside)
             case VerdictKind.SHARED_INCIDENT:
-                return say.sentence(f"both versions fail: candidate {seen}", stable, "holding")
+                return say.sentence(self._shared(seen), beside, "holding")
             case VerdictKind.UNREACHABLE:
                 return say.unreachable(self.freshness)
             case VerdictKind.CERTIFIED:
-                return f"certified below {say.percent_limit(limit or 0)}: {seen}"
+                proven = [f"below {say.percent_limit(limit)}"] if limit is not None else []
+                if rules.latency_p95_max_ms is not None and case.figures.slow_measurable:
+                    proven.append(f"below {case.below_slow_limit()}")
+                return f"certified {' and '.join(proven)}: {seen}"
             case VerdictKind.NO_DATA:
-                return say.silence(self.freshness.candidate.seconds, self.candidate)
+                return say.silence(self.freshness.candidate.seconds, candidate)
             case VerdictKind.NONE:
                 return "nothing has been sampled yet"
             case VerdictKind.INCONCLUSIVE:
-                return self._inconclusive(seen, limit)
+                return self._inconclusive(seen)
 
-    def _inconclusive(self, seen: str, limit: float | None) -> str:
-        if self.elapsed < self.rules.warm_up_seconds or (
-            self.rules.warm_up_seconds and not self.candidate.requests
-        ):
-            return f"warming up: the first {self.rules.warm_up_seconds:g} s are not judged"
-        if self.limit_broken:
+    def _harm(self, rule: str, seen: str, beside: str) -> str:
+        """What is wrong, in the words of the rule that found it."""
+        case, rules, figures = self.case, self.case.rules, self.case.figures
+        if rule == LATENCY_VS_STABLE and figures.bound:
+            stable, candidate = (of.arm for of in case.pair("slower"))
+            bound = say.milliseconds(figures.bound)
             return say.sentence(
-                f"above the limit of {say.percent_limit(limit or 0)}: {seen}",
-                "not shown to fail more often than stable, so not blamed on the candidate yet",
+                f"harm: slower than stable: {say.percent(candidate.rate or 0.0)} of {candidate.requests:,} "
+                f"answers took more than {bound}",
+                f"of stable's {say.percent(stable.rate or 0.0)}",
             )
-        doubt = max(self.log_relative, self.log_limit) >= self._suspicious
+        if rule == PREDICTIONS_VS_STABLE:
+            stable, candidate = (of.arm for of in case.pair("predicted"))
+            return say.sentence(
+                f"harm: other answers than stable's: {say.percent(candidate.rate or 0.0)} of "
+                f"{candidate.requests:,} {case.predicted}",
+                f"of stable's {say.percent(stable.rate or 0.0)}",
+            )
+        if rule == LATENCY_P95_MAX:
+            of = case.pair("too_slow")[1].arm
+            return say.sentence(
+                f"harm: {say.percent(of.rate or 0.0)} of {of.requests:,} answers are slower than the limit",
+                f"the limit is {case.below_slow_limit()}",
+            )
+        limit = rules.error_rate_max
+        over = f"the limit is {say.percent_limit(limit)}" if limit and rule == ERROR_RATE_MAX else ""
+        return say.sentence(f"harm: {seen}", beside, over)
+
+    def _shared(self, seen: str) -> str:
+        if self.case.figures.limit_broken:
+            return f"both versions fail: candidate {seen}"
+        of = self.case.pair("too_slow")[1].arm
+        return f"both versions are too slow: candidate {say.percent(of.rate or 0.0)} above the limit, {seen}"
+
+    def _inconclusive(self, seen: str) -> str:
+        rules, figures = self.case.rules, self.case.figures
+        warm_up = rules.warm_up_seconds
+        unseen = not self.case.counts["errors", "candidate"].requests
+        if figures.elapsed < warm_up or (warm_up and unseen):
+            return f"warming up: the first {warm_up:g} s are not judged"
+        if figures.limit_broken or figures.slow_limit_broken:
+            limit = (
+                say.percent_limit(rules.error_rate_max or 0.0)
+                if figures.limit_broken
+                else self.case.below_slow_limit()
+            )
+            return say.sentence(
+                f"above the limit of {limit}: {seen}",
+                "not shown to be worse than stable, so not blamed on the candidate yet",
+            )
+        logs = (figures.log_harm, figures.log_relative, figures.log_limit, figures.log_slow_limit)
+        doubt = max(logs) >= self.case.suspicious
         start = "something speaks of harm, not enough to be sure" if doubt else "no harm seen"
-        proven = "" if limit is None else say.forecast(self.seconds, limit, self.hopeless)
-        return say.sentence(start, seen, "" if doubt else proven)
+        return say.sentence(start, seen, "" if doubt else self._time_left())
+
+    def _time_left(self) -> str:
+        """Of the limit that takes longest."""
+        rules, figures = self.case.rules, self.case.figures
+        waits = []
+        if rules.error_rate_max is not None:
+            below = f"below {say.percent_limit(rules.error_rate_max)}"
+            waits.append((figures.hopeless, figures.seconds, below))
+        if rules.latency_p95_max_ms is not None and figures.slow_measurable:
+            below = f"below {self.case.below_slow_limit()}"
+            waits.append((figures.slow_hopeless, figures.slow_seconds, below))
+        if not waits:
+            return ""
+        hopeless, seconds, below = max(waits, key=lambda wait: (wait[0], not math.isnan(wait[1]), wait[1]))
+        return say.forecast(seconds, below, bool(hopeless))
 
 
-def _evidence(log: float) -> float:
-    return math.exp(log) if log < math.log(LARGEST_EVIDENCE) else LARGEST_EVIDENCE
+def _of_limits(rules: JudgeRules, figures: Figures, errors: float, slow: float) -> list[float]:
+    """The figure of each limit that can be certified."""
+    both = (
+        (rules.error_rate_max is not None, errors),
+        (rules.latency_p95_max_ms is not None and bool(figures.slow_measurable), slow),
+    )
+    return [value for has, value in both if has]

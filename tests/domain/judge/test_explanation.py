@@ -48,7 +48,19 @@ def test_arm_names_counts_rate_and_interval():
     assert say.arm("stable", ArmCounts(1, 1), None) == "stable: 1 error in 1 request, 100 %"
 
 
-def test_comparison_says_what_the_evidence_means():
-    assert say.comparison(math.log(2317), 1.0, on_trial=True) == (
-        "two versions that fail alike would reach this evidence at most once in 2,300 releases"
+def test_chance_says_what_the_evidence_means_and_what_it_takes():
+    assert say.chance(say.alike_in_errors(1.0), math.log(2317), 100) == (
+        "two versions that fail alike would reach this evidence at most once in 2,300 releases "
+        "(limit: once in 100)"
     )
+
+
+def test_part_names_what_is_counted():
+    slow = say.part("candidate", ArmCounts(612, 66), (0.085, 0.14), "slower than 50 ms")
+    assert slow == "candidate: 66 of 612 slower than 50 ms, 11 % (8.5 to 14 %)"
+    assert say.part("stable", ArmCounts(0, 0), None, "slower than 50 ms") == "stable: nothing yet"
+
+
+@pytest.mark.parametrize(("bound", "text"), [(2.5, "2.5 ms"), (999.0, "999 ms"), (1500.0, "1.5 s")])
+def test_milliseconds_are_short(bound, text):
+    assert say.milliseconds(bound) == text

@@ -7,12 +7,14 @@ from scipy.stats import binom
 
 from releases.domain.judge.factors import (
     EXACT_SUPPORT,
+    ODDS_RATIOS,
     log_certificate_factor,
     log_limit_factor,
-    log_relative_closed,
-    log_relative_exact,
-    log_relative_factor,
+    log_odds_closed,
+    log_odds_exact,
+    log_odds_factor,
 )
+from releases.domain.judge.state import HAZARD_RATIOS, LATENCY_RATIOS, PREDICTION_RATIOS
 
 
 def margins(largest):
@@ -41,54 +43,79 @@ def enumerated(largest, odds_ratio):
     return np.array(rows, float), np.array(chances), np.array(group)
 
 
-def expectations(form, margin, odds_ratio, largest=12):
+# Every set of odds ratios in use, the direction of its null, and margins that go with it.
+WORSE = [(ODDS_RATIOS, 1.0), (ODDS_RATIOS, 3.0), (LATENCY_RATIOS, 1.25), (PREDICTION_RATIOS, 1.5)]
+BETTER = [(HAZARD_RATIOS, 1.0), (HAZARD_RATIOS, 1 / 1.25), (1 / PREDICTION_RATIOS, 1 / 1.5)]
+
+
+def expectations(form, ratios, margin, odds_ratio, largest=12):
+    """E[B] for each of the margins, when the true odds ratio is this; (margins, ratios)."""
     rows, chances, group = enumerated(largest, odds_ratio)
-    factor = np.exp(form(*rows.T, np.full(len(rows), margin)))
+    factor = np.exp(form(*rows.T, np.full(len(rows), margin), ratios))
     return np.stack([np.bincount(group, chances * column) for column in factor.T])
 
 
-@pytest.mark.parametrize("margin", [1.0, 1.25, 3.0])
-def test_exact_factor_at_the_margin_has_expectation_one(margin):
-    assert np.allclose(expectations(log_relative_exact, margin, margin), 1, rtol=0, atol=1e-12)
+@pytest.mark.parametrize(("ratios", "margin"), WORSE + BETTER)
+def test_exact_factor_at_the_margin_has_expectation_one(ratios, margin):
+    assert np.allclose(expectations(log_odds_exact, ratios, margin, margin), 1, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("form", [log_relative_exact, log_relative_closed])
-@pytest.mark.parametrize("margin", [1.0, 1.25, 3.0])
-@pytest.mark.parametrize("share_of_margin", [1.0, 0.8, 0.2])
-def test_relative_factor_under_the_null_has_expectation_at_most_one(form, margin, share_of_margin):
-    assert expectations(form, margin, margin * share_of_margin).max() <= 1 + 1e-12
+@pytest.mark.parametrize("form", [log_odds_exact, log_odds_closed])
+@pytest.mark.parametrize(("ratios", "margin"), WORSE + BETTER)
+@pytest.mark.parametrize("inside", [1.0, 0.8, 0.2])
+def test_odds_factor_under_the_null_has_expectation_at_most_one(form, ratios, margin, inside):
+    truth = margin * inside if ratios[0] > 1 else margin / inside
+    assert expectations(form, ratios, margin, truth).max() <= 1 + 1e-12
 
 
-def test_relative_factor_against_a_worse_candidate_grows():
-    assert expectations(log_relative_exact, 1.0, 3.0)[2].min() > 1
+def test_odds_factor_against_a_worse_candidate_grows():
+    assert expectations(log_odds_exact, ODDS_RATIOS, 1.0, 3.0)[2].min() > 1
+    assert expectations(log_odds_exact, HAZARD_RATIOS, 1.0, 0.5)[3].min() > 1
 
 
-def test_closed_factor_is_below_the_exact_one_everywhere():
+@pytest.mark.parametrize(("ratios", "margin"), WORSE + BETTER)
+def test_closed_factor_is_below_the_exact_one_everywhere(ratios, margin):
     rows, _, _ = enumerated(12, 1.0)
-    for margin in (1.0, 1.25, 3.0):
-        margin_column = np.full(len(rows), margin)
-        gap = log_relative_exact(*rows.T, margin_column) - log_relative_closed(*rows.T, margin_column)
-        assert gap.min() >= -1e-12
+    column = np.full(len(rows), margin)
+    gap = log_odds_exact(*rows.T, column, ratios) - log_odds_closed(*rows.T, column, ratios)
+    assert gap.min() >= -1e-12
+
+
+def test_odds_factor_of_swapped_arms_and_inverted_odds_is_the_same():
+    rows, _, _ = enumerated(10, 1.0)
+    n_s, n_c, errors, e_c = rows.T
+    ones = np.ones(len(rows))
+    one_way = log_odds_factor(n_s, errors - e_c, n_c, e_c, 1.5 * ones, PREDICTION_RATIOS)
+    other_way = log_odds_factor(n_c, e_c, n_s, errors - e_c, ones / 1.5, 1 / PREDICTION_RATIOS)
+    assert np.allclose(one_way, other_way, rtol=0, atol=1e-12)
+
+
+def test_odds_factor_that_no_float_can_hold_is_the_closed_form():
+    """Margins so extreme that the sum would overflow; still an e-value."""
+    n_s, n_c, errors, e_c = (np.array([float(x)]) for x in (63, 1e9, 63, 62))
+    exact = log_odds_exact(n_s, n_c, errors, e_c, np.ones(1), ODDS_RATIOS)
+    assert np.array_equal(exact, log_odds_closed(n_s, n_c, errors, e_c, np.ones(1), ODDS_RATIOS))
+    assert np.isfinite(exact).all()
 
 
 @pytest.mark.parametrize(
     ("stable", "candidate"),
     [((0, 0), (5, 5)), ((45, 3), (0, 0)), ((45, 0), (5, 0)), ((4, 4), (3, 3)), ((0, 0), (0, 0))],
 )
-def test_relative_factor_of_a_sample_that_says_nothing_is_one(stable, candidate):
+def test_odds_factor_of_a_sample_that_says_nothing_is_one(stable, candidate):
     columns = [np.array([float(x)]) for x in (*stable, *candidate)]
-    assert not log_relative_factor(*columns, np.ones(1)).any()
+    assert not log_odds_factor(*columns, np.ones(1), ODDS_RATIOS).any()
 
 
-def test_relative_factor_with_many_errors_is_the_closed_form():
+def test_odds_factor_with_many_errors_is_the_closed_form():
     few, many = EXACT_SUPPORT - 1.0, 4.0 * EXACT_SUPPORT
     n_s, e_s = np.array([1000.0, 1000.0]), np.array([0.0, many])
     n_c, e_c = np.array([100.0, 1000.0]), np.array([few, many])
-    factor = log_relative_factor(n_s, e_s, n_c, e_c, np.ones(2))
-    arguments = n_s, n_c, e_s + e_c, e_c, np.ones(2)
-    assert np.array_equal(factor[1], log_relative_closed(*arguments)[1])
-    assert np.allclose(factor[0], log_relative_exact(*arguments)[0])
-    assert (factor[0] > log_relative_closed(*arguments)[0]).all()
+    factor = log_odds_factor(n_s, e_s, n_c, e_c, np.ones(2), ODDS_RATIOS)
+    arguments = n_s, n_c, e_s + e_c, e_c, np.ones(2), ODDS_RATIOS
+    assert np.array_equal(factor[1], log_odds_closed(*arguments)[1])
+    assert np.allclose(factor[0], log_odds_exact(*arguments)[0])
+    assert (factor[0] > log_odds_closed(*arguments)[0]).all()
 
 
 @pytest.mark.parametrize("limit", [0.001, 0.01, 0.2])
