@@ -245,16 +245,33 @@ def _refuse_impossible(route: Route, setting: RouteSetting) -> None:
 
 @dataclass
 class FakeMetrics:
-    """`deploy` makes a series begin at zero, `serve` counts requests, `restart` begins all anew."""
+    """`deploy` makes a series begin at zero, `serve` counts requests, `restart` begins all anew.
+
+    Predictions come from the model servers, which `predict`, may be `silent` and are restarted by
+    `restart_model`."""
 
     reachable: bool = True
     now: float = 0.0
     series: dict[str, Counters] = field(default_factory=dict)
+    predictions: dict[str, dict[str, int]] = field(default_factory=dict)
+    silent: set[str] = field(default_factory=set)  # their model servers do not say what was predicted
 
     def deploy(self, *refs: str) -> None:
-        """The gateway knows these deployments from now on."""
+        """The gateway knows these deployments from now on, and their model servers count."""
         for ref in refs:
             self.series.setdefault(ref, _zero())
+            self.predictions.setdefault(ref, {"label:other": 0})
+
+    def predict(self, ref: str, counts: Mapping[str, int]) -> None:
+        """The model predicts so many of each value."""
+        self.deploy(ref)
+        known = self.predictions[ref]
+        for value, number in counts.items():
+            known[value] = known.get(value, 0) + number
+
+    def restart_model(self, ref: str) -> None:
+        """The model server starts again and counts from zero."""
+        self.predictions[ref] = {"label:other": 0}
 
     def serve(
         self,
@@ -285,10 +302,11 @@ class FakeMetrics:
     def read(self, refs: Iterable[str]) -> dict[str, Counters | Missing]:
         if not self.reachable:
             return dict.fromkeys(refs, Missing.UNREACHABLE)
-        return {
-            ref: replace(self.series[ref], at=self.now) if ref in self.series else Missing.NO_DATA
-            for ref in refs
-        }
+        return {ref: self._counters(ref) if ref in self.series else Missing.NO_DATA for ref in refs}
+
+    def _counters(self, ref: str) -> Counters:
+        predictions = {} if ref in self.silent else dict(self.predictions.get(ref, {}))
+        return replace(self.series[ref], at=self.now, predictions=predictions)
 
 
 def _zero() -> Counters:

@@ -1,4 +1,5 @@
-"""What every metric source promises: the fake and the real Envoy alike."""
+"""What every metric source promises: the fake and the real Envoy alike. What it promises of predictions is
+in `test_metrics_predictions.py`."""
 
 import time
 from collections.abc import Callable

@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 COUNTER = "model_predictions_total"
 LARGEST_ANSWER = 1 << 20  # a model is foreign code, and may fill its server's metrics with anything
-SIDE_BY_SIDE = 16
+SIDE_BY_SIDE = 32
 
 Predictions = Mapping[str, int]
 
