@@ -4,6 +4,7 @@ The cast: in the tenant `acme` Ada (administrator), Ben (approver), Cleo (viewer
 (administrator), the stranger who must never get in.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -125,6 +126,29 @@ def endpoint(at: Environment, of: RegisteredModel, **changes: Any) -> Endpoint:
     if changes.get("stable") and "stable_since" not in changes:
         changes["stable_since"] = timezone.now() - timedelta(days=1)
     return Endpoint.objects.create(**{"tenant": at.tenant, "environment": at, "model": of, **changes})
+
+
+def baseline(
+    of: Endpoint, requests_per_second: float = 50, error_rate: float = 0.002, **changes: Any
+) -> dict[str, Any]:
+    """What stable has done in the last ten minutes, as the sweep keeps it; until `at`, now unless told."""
+    at = changes.pop("at", timezone.now()).timestamp()
+    requests = round(60 * requests_per_second)
+    latency = changes.pop("latency", ())
+    errors = round(requests * error_rate)
+    samples = [json.dumps((at - 60 * ago, 60.0, requests, errors, latency)) for ago in reversed(range(10))]
+    of.baseline = {
+        "ref": "stable-1",
+        "at": at,
+        "stable": of.stable_id,
+        "samples": samples,
+        "bounds_ms": [],
+        "predictions": {},
+        "self_test": None,
+        **changes,
+    }
+    of.save(update_fields=["baseline"])
+    return of.baseline
 
 
 def release(of: Endpoint, what: ModelVersion, phase: Phase = Phase.CANARY, **changes: Any) -> Release:

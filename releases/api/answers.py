@@ -9,6 +9,7 @@ from typing import Any
 
 from rest_framework import serializers
 
+from releases.domain.forecast import ForecastKind
 from releases.domain.release import Phase
 from releases.domain.verdict import RuleState, VerdictKind
 from releases.models import ModelVersion
@@ -115,6 +116,50 @@ class VerdictSerializer(Fields):
     seconds_to_certificate = serializers.FloatField(allow_null=True)
 
 
+# ---- the forecast ---------------------------------------------------------------------------------
+class SpreadSerializer(Fields):
+    """The middle of the simulated paths and where 10 and 90 % of them are; null where those never arrive."""
+
+    low = serializers.FloatField(allow_null=True)
+    median = serializers.FloatField(allow_null=True)
+    high = serializers.FloatField(allow_null=True)
+
+
+class RegressionSerializer(Fields):
+    """When a candidate with this error rate would be seen; null: not within the plan's time."""
+
+    error_rate = serializers.FloatField()
+    seconds = serializers.FloatField(allow_null=True)
+
+
+class ProposalSerializer(Fields):
+    """A plan that could be decided with the traffic at hand."""
+
+    change = serializers.ChoiceField(["weight", "max_canary_seconds"])
+    value = serializers.IntegerField(help_text="Percent of the last step, or seconds.")
+    sentence = serializers.CharField()
+    plan = PlanSerializer()
+
+
+class ForecastSerializer(Fields):
+    """What is to be expected at the present traffic. Seconds count from the beginning of traffic, for a
+    release that runs from now; waiting for people is not in them."""
+
+    kind = serializers.ChoiceField([kind.value for kind in ForecastKind])
+    decidable = serializers.BooleanField(
+        allow_null=True, help_text="Certain within the plan's time on half of the simulated paths at least."
+    )
+    sentence = serializers.CharField()
+    requests_per_second = serializers.FloatField(allow_null=True)
+    error_rate = serializers.FloatField(allow_null=True)
+    window_seconds = serializers.FloatField(help_text="The plan's time.")
+    expected_seconds = serializers.FloatField(allow_null=True, help_text="Until the last step is left.")
+    certificate_seconds = SpreadSerializer(allow_null=True)
+    certified_share = serializers.FloatField(allow_null=True)
+    regressions = RegressionSerializer(many=True)
+    proposals = ProposalSerializer(many=True)
+
+
 # ---- a release and its record ----------------------------------------------------------------------
 class SplitSerializer(Fields):
     """Shares of the traffic in percent."""
@@ -159,6 +204,11 @@ class ReleaseSerializer(Fields):
     plan = PlanSerializer()
     approvals = GateSerializer()
     verdict = VerdictSerializer()
+    forecast = ForecastSerializer(
+        allow_null=True,
+        required=False,
+        help_text="Null once the canary is over; left out of lists and callbacks.",
+    )
     started_at = serializers.DateTimeField(allow_null=True)
     finished_at = serializers.DateTimeField(allow_null=True)
     _links = LinksSerializer()

@@ -8,6 +8,7 @@ from rest_framework.response import Response
 
 from releases.api.answers import EndpointSerializer, EnvironmentSerializer, ReleaseSerializer
 from releases.api.pagination import Pages
+from releases.api.releases import with_forecast
 from releases.api.requests import EnvironmentForm, NoQuery, ReasonForm
 from releases.api.schema import described, listed
 from releases.api.tenant import TenantViewSet
@@ -88,7 +89,7 @@ class EndpointViews(TenantViewSet):
         """All traffic back to the version before; answers the new release that does it."""
         reason = self.content(ReasonForm)["reason"]
         release = commands.return_to_previous(self.actor, environment, model, reason=reason, at=self.now())
-        answer = document.of_release(release)
+        answer = with_forecast(release, self.now())
         return Response(answer, status=201, headers={"Location": answer["url"]})
 
     @described(

@@ -3,6 +3,7 @@
 import hashlib
 import time
 from collections.abc import Callable, Set
+from datetime import datetime
 from typing import Any
 
 from django.db import connection
@@ -12,14 +13,14 @@ from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from releases.api.answers import ReleaseSerializer
+from releases.api.answers import ForecastSerializer, ReleaseSerializer
 from releases.api.pagination import Pages
 from releases.api.requests import ActForm, DecisionForm, NoQuery, ReleaseForm, ReleaseQuery, WaitQuery
 from releases.api.schema import described, header, listed
 from releases.api.tenant import TenantViewSet
 from releases.domain.release import ACTIVE, TERMINAL, Act
 from releases.models import Release
-from releases.services import commands, document, find
+from releases.services import commands, document, find, forecasts
 from tenants.roles import Capability
 
 POLL_SECONDS = 0.5
@@ -35,6 +36,7 @@ class ReleaseViews(TenantViewSet):
     # the door asks no more than to be inside, and the command decides.
     capabilities = {
         "create": Capability.REQUEST,
+        "forecast": Capability.VIEW,
         "approve": Capability.APPROVE,
         "reject": Capability.APPROVE,
         **dict.fromkeys((act.value for act in Act), Capability.VIEW),
@@ -73,14 +75,25 @@ class ReleaseViews(TenantViewSet):
             idempotency_key=request.headers.get("Idempotency-Key"),
             at=self.now(),
         )
-        answer = document.of_release(release)
+        answer = with_forecast(release, self.now())
         return Response(answer, status=201 if is_new else 200, headers={"Location": answer["url"]})
+
+    @described(
+        "forecast_releases",
+        ForecastSerializer,
+        summary="What to expect of a release before it is filed",
+        form=ReleaseForm,
+    )
+    def forecast(self, request: Request, tenant: str) -> Response:
+        """The same body as filing, and nothing is filed: how long it would take at the present traffic."""
+        found = forecasts.of_request(self.actor, **self.content(ReleaseForm), at=self.now())
+        return Response(found.to_json())
 
     @described("get_releases", ReleaseSerializer, summary="One release", parameters=[MATCH], more={304: None})
     def retrieve(self, request: Request, tenant: str, release: str) -> HttpResponseBase:
         """One release, with an ETag of all that is shown."""
         self.query(NoQuery)
-        answer = document.of_release(find.release(self.actor, release))
+        answer = with_forecast(find.release(self.actor, release), self.now())
         content = hashlib.sha256(JSONRenderer().render(answer)).hexdigest()[:20]
         etag = f'"{answer["row_version"]}-{content}"'
         response = Response(answer, headers={"ETag": etag, "Cache-Control": "private, no-cache"})
@@ -100,7 +113,7 @@ class ReleaseViews(TenantViewSet):
             wanted.get("phase", TERMINAL),
             wanted["timeout"],
         )
-        return Response(document.of_release(found))
+        return Response(with_forecast(found, self.now()))
 
     @described("approve_releases", ReleaseSerializer, summary="Approve", form=DecisionForm)
     def approve(self, request: Request, tenant: str, release: str) -> Response:
@@ -134,12 +147,23 @@ class ReleaseViews(TenantViewSet):
 
     def _act(self, release: str, act: Act) -> Response:
         changed = commands.act(self.actor, release, act, **self.content(ActForm), at=self.now())
-        return Response(document.of_release(changed))
+        return Response(with_forecast(changed, self.now()))
 
     def _decide(self, release: str, *, approve: bool) -> Response:
         form = self.content(DecisionForm)
         changed = commands.decide_approval(self.actor, release, approve=approve, **form, at=self.now())
-        return Response(document.of_release(changed))
+        return Response(with_forecast(changed, self.now()))
+
+
+def with_forecast(release: Release, at: datetime) -> dict[str, Any]:
+    """One release with what is to be expected of it, after its verdict."""
+    outlook = forecasts.of_release(release, at)
+    shown: dict[str, Any] = {}
+    for name, value in document.of_release(release).items():
+        shown[name] = value
+        if name == "verdict":
+            shown["forecast"] = outlook and outlook.forecast.to_json()
+    return shown
 
 
 def wait_for(load: Callable[[], Release], phases: Set[str], seconds: float) -> Release:

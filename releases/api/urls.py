@@ -100,6 +100,7 @@ tenant_routes: list[URLPattern | URLResolver] = [
         name="hold",
     ),
     path("releases/", ReleaseViews.as_view({"get": "list", "post": "create"}), name="releases"),
+    path("releases/forecast/", ReleaseViews.as_view({"post": "forecast"}), name="forecast"),
     path("releases/<release:release>/", include(release_routes)),
     path("audit/", AuditViews.as_view({"get": "list"}), name="audit"),
     path("tokens/", TokenViews.as_view({"get": "list", "post": "create"}), name="tokens"),

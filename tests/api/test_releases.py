@@ -23,7 +23,7 @@ FILED = {"model": "mead", "version": "1.3.0", "environment": "staging"}
 KEYS = [
     *("id", "url", "model", "version", "environment", "requested_by", "requested_at", "phase", "reason"),
     *("row_version", "stable", "candidate", "split", "step", "digest", "plan", "approvals", "verdict"),
-    *("started_at", "finished_at", "_links"),
+    *("forecast", "started_at", "finished_at", "_links"),
 ]
 PLAN_KEYS = [
     *("steps", "shadow_seconds", "rules", "alpha", "beta", "promotion", "early_promotion"),

@@ -40,6 +40,7 @@ CALLS = [
     Row("delete", "endpoints/production/mead/hold/", OPERATE, 200, REASON),
     Row("get", "releases/", VIEW),
     Row("post", "releases/", REQUEST, 201, RELEASE),
+    Row("post", "releases/forecast/", VIEW, 200, RELEASE),
     Row("get", "releases/{canary}/", VIEW),
     Row("get", "releases/{ended}/wait/?timeout=1", VIEW),
     Row("post", "releases/{waiting}/approve/", APPROVE, 200, {}),

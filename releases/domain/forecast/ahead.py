@@ -20,7 +20,7 @@ from releases.domain.forecast.answer import (
     Spread,
     Traffic,
 )
-from releases.domain.forecast.before import expected_seconds, regression_rates
+from releases.domain.forecast.before import SLOW_LIMIT, expected_seconds, regression_rates
 from releases.domain.forecast.certificate import PATHS, SEED, Limit, log_evidence, requests_needed
 from releases.domain.forecast.course import Course, Floats
 from releases.domain.forecast.harm import seconds_until_seen
@@ -77,12 +77,16 @@ def paths_ahead(
     return PathsAhead(at, low, median, high, certain)
 
 
-def forecast_ahead(plan: RolloutPlan, state: Floats, course: Course, traffic: Traffic) -> Forecast:
-    """The same answer as before a release, for one that runs; times are from now."""
+def forecast_ahead(
+    plan: RolloutPlan, state: Floats, course: Course, traffic: Traffic, certain: Floats | None = None
+) -> Forecast:
+    """The same answer as before a release, for one that runs; times are from now. `certain`: of
+    `paths_ahead`, where that is known already."""
     rps = traffic.requests_per_second
     if rps <= 0:
         return Forecast(ForecastKind.NO_TRAFFIC, False, words.NO_TRAFFIC, course.window, traffic)
-    certain = paths_ahead(plan, state, course, rps, course.window).certain
+    if certain is None:
+        certain = paths_ahead(plan, state, course, rps, course.window).certain
     spread = Spread.of(certain)
     share = round(float((certain <= course.window).mean()), 3)
     kind = _kind(plan, spread, share)
@@ -90,11 +94,12 @@ def forecast_ahead(plan: RolloutPlan, state: Floats, course: Course, traffic: Tr
     rates = regression_rates(plan.rules.error_rate_max, traffic.error_rate)
     found = seconds_until_seen(plan, course, rps, traffic.error_rate, rates, start=state, paths=HARM_PATHS)
     regressions = tuple(Regression(rate, at) for rate, at in zip(rates, found, strict=True))
-    limited = plan.rules.error_rate_max is not None
+    slow = _is_latency_known(plan, state)
+    limited = slow or plan.rules.error_rate_max is not None
     return Forecast(
         kind=kind,
         decidable=decidable,
-        sentence=sentence(_says(plan, course, rps, kind, spread), words.from_now(regressions)),
+        sentence=sentence(_says(plan, course, rps, kind, spread, slow), words.from_now(regressions)),
         window_seconds=course.window,
         traffic=traffic,
         certificate=spread if limited else None,
@@ -107,9 +112,25 @@ def forecast_ahead(plan: RolloutPlan, state: Floats, course: Course, traffic: Tr
 def _limits(plan: RolloutPlan, state: Floats) -> list[Limit]:
     limits = []
     if plan.rules.error_rate_max is not None:
-        rates = _rates(*state[slots.STABLE_REQUESTS : slots.CANDIDATE_ERRORS + 1])
+        counts = (
+            slots.STABLE_REQUESTS,
+            slots.STABLE_ERRORS,
+            slots.CANDIDATE_REQUESTS,
+            slots.CANDIDATE_ERRORS,
+        )
+        rates = _rates(*(float(state[slot]) for slot in counts))
         limits.append(Limit(plan.rules.error_rate_max, rates, state[slots.CERTIFICATE]))
+    if _is_latency_known(plan, state):
+        slow = (slots.STABLE_TIMED, slots.STABLE_SLOW, slots.CANDIDATE_TIMED, slots.CANDIDATE_SLOW)
+        rates = _rates(*(float(state[slot]) for slot in slow))
+        limits.append(Limit(SLOW_LIMIT, rates, state[slots.SLOW_CERTIFICATE]))
     return limits
+
+
+def _is_latency_known(plan: RolloutPlan, state: Floats) -> bool:
+    """A limit beyond the largest bound of the histograms cannot be measured."""
+    slowest = plan.rules.latency_p95_max_ms
+    return slowest is not None and bool(state[slots.TOP_BOUND] >= slowest)
 
 
 def _rates(stable: float, stable_bad: float, candidate: float, candidate_bad: float) -> Floats:
@@ -128,8 +149,10 @@ def _kind(plan: RolloutPlan, spread: Spread, share: float) -> ForecastKind:
     return ForecastKind.HOPELESS if spread.median is None else ForecastKind.TOO_LITTLE_TRAFFIC
 
 
-def _says(plan: RolloutPlan, course: Course, rps: float, kind: ForecastKind, spread: Spread) -> str:
-    aim = words.goal(plan, slow=False)
+def _says(
+    plan: RolloutPlan, course: Course, rps: float, kind: ForecastKind, spread: Spread, slow: bool
+) -> str:
+    aim = words.goal(plan, slow=slow)
     if kind is ForecastKind.HOLDS_ONLY:
         return words.holds_left(course.holds)
     if kind is ForecastKind.HOPELESS or spread.median is None:

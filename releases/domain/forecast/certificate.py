@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from releases.domain.forecast.course import Floats
-from releases.domain.judge.evidence import log_mean_exp
 from releases.domain.judge.factors import CERTIFICATE_SHARES, log_certificate_factor
+from releases.domain.judge.restart import log_mean_exp
 
 PATHS = 200
 SEED = 20261123

@@ -22,12 +22,17 @@ GROWTH = 1.16
 
 
 def judge_rules(plan: RolloutPlan, *, has_stable: bool) -> JudgeRules:
-    """The judge's rules on errors, which are all that is simulated."""
+    """The judge's rules out of a plan. Only errors are simulated; what else is compared takes its part of
+    the weight, as it does in truth."""
     rules = plan.rules
     return JudgeRules(
         error_rate_max=rules.error_rate_max,
+        latency_p95_max_ms=rules.latency_p95_max_ms,
         compare_errors=rules.compare_errors,
+        compare_latency=rules.compare_latency,
+        compare_predictions=rules.compare_predictions,
         margin_errors=rules.margin_errors,
+        margin_latency=rules.margin_latency,
         alpha=plan.alpha,
         beta=plan.beta,
         warm_up_seconds=rules.warm_up_seconds,

@@ -10,6 +10,7 @@ import rfc8785
 from django.db import IntegrityError, transaction
 
 from releases.domain.errors import Conflict, Invalid, NotFound
+from releases.domain.plan import RolloutPlan
 from releases.domain.release import ACTIVE, start
 from releases.models import Endpoint, Environment, Hold, IdempotencyKey, ModelVersion, Release
 from releases.services import find, history
@@ -51,9 +52,15 @@ def file_release(
         known = _known(actor, idempotency_key, body_hash)
         if known is not None:
             return known, False
-    _check_texts(note, callback_url)
-    chosen, place = _resolve(actor, model, version, environment)
-    rollout = place.plan(plan)
+    chosen, place, rollout = check_request(
+        actor,
+        model=model,
+        version=version,
+        environment=environment,
+        plan=plan,
+        note=note,
+        callback_url=callback_url,
+    )
     try:
         with transaction.atomic():
             endpoint = _endpoint(chosen, place)
@@ -95,6 +102,15 @@ def file_release(
             return known, False
         raise _occupied(place, chosen) from error
     return release, True
+
+
+def check_request(
+    actor: Actor, *, model: str, version: str, environment: str, plan: object, note: str, callback_url: str
+) -> tuple[ModelVersion, Environment, RolloutPlan]:
+    """What a request asks for; raises `Invalid`, naming the fields, when it cannot be understood."""
+    _check_texts(note, callback_url)
+    chosen, place = _resolve(actor, model, version, environment)
+    return chosen, place, place.plan(plan)
 
 
 def record_filing(actor: Actor, release: Release, at: datetime) -> None:

@@ -11,8 +11,16 @@ from releases.domain.forecast import (
     paths_ahead,
     traffic_now,
 )
-from releases.domain.judge import JudgeRules, fold, initial_state, weigh
-from releases.domain.plan import RolloutPlan
+from releases.domain.judge import (
+    Increments,
+    JudgeRules,
+    Sample,
+    SampleBatch,
+    fold,
+    initial_state,
+    weigh,
+)
+from releases.domain.plan import RolloutPlan, Rules
 from tests.domain.judge.streams import batch, judged
 
 PLAN = RolloutPlan()
@@ -40,6 +48,23 @@ def test_mirrored_traffic_is_not_counted_twice():
     traffic = traffic_now(after([batch((50, 0), (50, 0))] * 20), ahead)
     assert traffic is not None
     assert traffic.requests_per_second == pytest.approx(50)
+
+
+def test_latency_limit_is_forecast_once_latencies_are_known():
+    plan = RolloutPlan(rules=Rules(latency_p95_max_ms=200))
+    bounds = (100.0, 200.0, 500.0)
+    sample = Sample(
+        1.0,
+        Increments(1.0, 45, 0, (40, 4, 1, 0), bounds),
+        Increments(1.0, 5, 0, (5, 0, 0, 0), bounds),
+    )
+    rules = JudgeRules(latency_p95_max_ms=200)
+    known = judged([SampleBatch.of([sample])] * 20, rules)[1][0]
+    said = [
+        forecast_ahead(plan, state, course(), Traffic(50, 0.0)).sentence
+        for state in (known, after([QUIET] * 20))
+    ]
+    assert ["p95 below 200 ms" in sentence for sentence in said] == [True, False]
 
 
 def test_traffic_before_the_first_sample_is_not_known():

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from releases.domain.forecast import Forecast, ForecastKind, Traffic, forecast
 from releases.domain.forecast.before import regression_rates
+from releases.domain.judge.explanation import duration
 from releases.domain.plan import RolloutPlan, Rules, Step
 from tests.domain.judge.streams import simulate
 
@@ -29,10 +30,13 @@ def test_forecast_of_enough_traffic_says_how_long_and_what_would_be_seen():
     got = of(50)
     assert (got.kind, got.decidable, got.proposals) == (ForecastKind.CERTIFIES, True, ())
     assert got.expected_seconds == 300
+    seen = got.regressions[0].seconds
+    assert seen is not None
+    assert 30 < seen < 120
     assert got.sentence == (
         "at 50 requests/s this needs about 5 min: certain below 1 % errors after about 3 min at 10 % "
         "if the candidate fails as rarely as stable (0.2 %), and the holds last longer; "
-        "a candidate with 2 % errors would be seen after about 60 s"
+        f"a candidate with 2 % errors would be seen after about {duration(seen)}"
     )
 
 
