@@ -72,6 +72,7 @@ class Sample(models.Model):
     client_errors = models.PositiveIntegerField(default=0)
     errors = models.PositiveIntegerField(default=0)
     latency_counts = ArrayField(models.PositiveIntegerField(), default=list)
+    prediction_counts = ArrayField(models.PositiveIntegerField(), default=list)
     missing = models.CharField(max_length=12, blank=True)
     split_candidate = models.PositiveSmallIntegerField()
     # Evidence after this sample (on the candidate's row): e-values, not logarithms.

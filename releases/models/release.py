@@ -88,6 +88,7 @@ class Release(models.Model):
     self_test = models.JSONField(default=dict)  # stable against itself, when the release was filed
     sampled_at = models.DateTimeField(null=True)
     latency_bounds = ArrayField(models.FloatField(), default=list)  # ms, of the samples' histograms
+    prediction_bins = models.JSONField(null=True)  # of the samples' prediction counts; never changes
     announced_at = models.DateTimeField(null=True)  # the registry's alias and tags were set
 
     next_wake_at = models.DateTimeField(null=True)

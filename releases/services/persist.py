@@ -168,6 +168,9 @@ def _take_over(outcome: Outcome) -> None:
     if taken.bounds and list(taken.bounds) != release.latency_bounds:
         release.latency_bounds = list(taken.bounds)
         release.save(update_fields=["latency_bounds"])
+    if taken.bins is not None and release.prediction_bins is None:
+        release.prediction_bins = taken.bins.to_json()
+        release.save(update_fields=["prediction_bins"])
 
 
 def _follow(release: Release, before: Phase, at: datetime) -> None:

@@ -13,9 +13,13 @@ import numpy as np
 
 from releases.domain import judge
 from releases.domain.judge import ArmFreshness, Freshness, Increments, JudgeRules, Reading, Totals
+from releases.domain.judge.bins import PredictionBins, choose
+from releases.domain.judge.latency import KNOWN_ANSWERS
+from releases.domain.judge.samples import Floats
 from releases.domain.verdict import Verdict
 from releases.models import Release, Sample
 from releases.ports import Counters, Missing
+from releases.services.baseline import baseline_of
 from releases.services.world import World, candidate_ref, stable_ref
 
 # Two passes may follow each other at once; a sample of a few milliseconds says nothing.
@@ -33,12 +37,14 @@ class Taken:
     verdict: Verdict
     at: datetime
     bounds: tuple[float, ...]
+    bins: PredictionBins | None
 
 
 @dataclass(frozen=True, slots=True)
 class _ArmReading:
     """One arm: its newest totals, the increments since the last ones, and how fresh that is."""
 
+    found: Counters | None
     totals: Totals | None
     increments: Increments | None
     client_errors: int
@@ -52,8 +58,12 @@ def take(releases: Sequence[Release], world: World, at: float) -> dict[str, Take
 
     Raises when one of them cannot be read (stored evidence of another layout, a broken plan)."""
     due = [r for r in releases if r.sampled_at is None or at - r.sampled_at.timestamp() >= SHORTEST_SAMPLE]
-    arms = [(_read(r, "stable", world, at), _read(r, "candidate", world, at)) for r in due]
-    return _judge(due, arms, at) if due else {}
+    bins = [_bins(release, world) for release in due]
+    arms = [
+        (_read(r, "stable", world, of, at), _read(r, "candidate", world, of, at))
+        for r, of in zip(due, bins, strict=True)
+    ]
+    return _judge(due, arms, bins, at) if due else {}
 
 
 def rules_of(release: Release) -> JudgeRules:
@@ -62,8 +72,12 @@ def rules_of(release: Release) -> JudgeRules:
     compared = release.stable_id is not None and release.split_candidate < 100
     return JudgeRules(
         error_rate_max=plan.rules.error_rate_max,
+        latency_p95_max_ms=plan.rules.latency_p95_max_ms,
         compare_errors=plan.rules.compare_errors,
+        compare_latency=plan.rules.compare_latency,
+        compare_predictions=plan.rules.compare_predictions,
         margin_errors=plan.rules.margin_errors,
+        margin_latency=plan.rules.margin_latency,
         alpha=plan.alpha,
         beta=plan.beta,
         warm_up_seconds=plan.rules.warm_up_seconds,
@@ -71,12 +85,35 @@ def rules_of(release: Release) -> JudgeRules:
     )
 
 
+def _bins(release: Release, world: World) -> PredictionBins | None:
+    """The bins of the release; chosen from what stable has predicted, as soon as that is enough."""
+    if release.prediction_bins:
+        return PredictionBins.from_json(release.prediction_bins)
+    ref = stable_ref(release)
+    found = world.counters.get(ref) if ref else None
+    return choose(found.predictions) if isinstance(found, Counters) else None
+
+
 def _judge(
-    releases: Sequence[Release], arms: Sequence[tuple[_ArmReading, _ArmReading]], at: float
+    releases: Sequence[Release],
+    arms: Sequence[tuple[_ArmReading, _ArmReading]],
+    bins: Sequence[PredictionBins | None],
+    at: float,
 ) -> dict[str, Taken]:
-    rules = judge.RuleBatch.of([rules_of(release) for release in releases])
-    fresh = judge.initial_state(1)[0]
-    state = np.stack([judge.state_from_bytes(bytes(r.evidence)) if r.evidence else fresh for r in releases])
+    rules = judge.RuleBatch.of(
+        [
+            replace(rules_of(release), prediction_names=of.names if of else ())
+            for release, of in zip(releases, bins, strict=True)
+        ]
+    )
+    state = np.vstack(
+        [
+            judge.state_from_bytes(bytes(release.evidence))
+            if release.evidence
+            else _begin(release, stable, at)
+            for release, (stable, _) in zip(releases, arms, strict=True)
+        ]
+    )
     lengths = [_length(release, at) for release in releases]
     samples = judge.SampleBatch.of(
         [
@@ -102,18 +139,49 @@ def _judge(
             verdict=verdict,
             at=moment,
             bounds=candidate.totals.bounds_ms if candidate.totals else (),
+            bins=of,
         )
-        for release, length, (stable, candidate), row, verdict in zip(
-            releases, lengths, arms, state, verdicts, strict=True
+        for release, length, (stable, candidate), of, row, verdict in zip(
+            releases, lengths, arms, bins, state, verdicts, strict=True
         )
     }
+
+
+def _begin(release: Release, stable: _ArmReading, at: float) -> Floats:
+    """The state of a release that was never sampled, told what stable did before: in the last minutes, or
+    else since its counters began."""
+    state = judge.initial_state(1)
+    found = stable.found
+    if found is None or not release.stable_id:
+        return state
+    baseline = baseline_of(release.endpoint, datetime.fromtimestamp(at, UTC))
+    bounds, answers = found.bounds_ms, found.latency_ms
+    if baseline is not None and baseline.latency and sum(baseline.latency) >= KNOWN_ANSWERS:
+        bounds, answers = baseline.bounds_ms, baseline.latency
+    told = judge.SampleBatch.of(
+        [
+            judge.Sample(
+                0.0,
+                Increments(
+                    seconds=0.0,
+                    requests=0,
+                    errors=0,
+                    latency_ms=answers or None,
+                    bounds_ms=bounds,
+                    predictions=stable.totals.predictions if stable.totals else None,
+                ),
+                None,
+            )
+        ]
+    )
+    return judge.tell_baseline(state, told)
 
 
 def _length(release: Release, at: float) -> float:
     return 0.0 if release.sampled_at is None else max(0.0, at - release.sampled_at.timestamp())
 
 
-def _read(release: Release, arm: str, world: World, at: float) -> _ArmReading:
+def _read(release: Release, arm: str, world: World, bins: PredictionBins | None, at: float) -> _ArmReading:
     stored = release.counters.get(arm) or {}
     ref = stable_ref(release) if arm == "stable" else candidate_ref(release)
     found = world.counters.get(ref) if ref else None
@@ -123,7 +191,7 @@ def _read(release: Release, arm: str, world: World, at: float) -> _ArmReading:
     client_errors = 0
     if isinstance(found, Counters):
         # Both arms are read in one call: the pass's own time keeps them and the sample in step.
-        current = replace(_as_totals(found), at=at)
+        current = _as_totals(found, bins, at)
         step = judge.increment(previous, current)
         if step is not None and previous is not None:
             client_errors = max(0, current.client_errors - previous.client_errors)
@@ -138,26 +206,29 @@ def _read(release: Release, arm: str, world: World, at: float) -> _ArmReading:
     if stored.get("reading") == reading.value:
         since = min(at, float(stored.get("since", at)))
     freshness = ArmFreshness(reading, at - since)
-    return _ArmReading(current or previous, step, client_errors, freshness, since, missing)
+    counters = found if isinstance(found, Counters) else None
+    return _ArmReading(counters, current or previous, step, client_errors, freshness, since, missing)
 
 
-def _as_totals(found: Counters) -> Totals:
+def _as_totals(found: Counters, bins: PredictionBins | None, at: float) -> Totals:
     return Totals(
-        at=found.at,
+        at=at,
         ok=found.ok,
         client_errors=found.client_errors,
         errors=found.errors,
         latency_ms=found.latency_ms,
         bounds_ms=found.bounds_ms,
+        predictions=bins.count(found.predictions) if bins and found.predictions else (),
     )
 
 
 def _totals(stored: Mapping[str, Any] | None) -> Totals | None:
     if not stored:
         return None
-    return Totals(
-        **{**stored, "latency_ms": tuple(stored["latency_ms"]), "bounds_ms": tuple(stored["bounds_ms"])}
-    )
+    values: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in stored.items()
+    }
+    return Totals(**values)
 
 
 def _stored(reading: _ArmReading) -> dict[str, Any]:
@@ -193,6 +264,7 @@ def _rows(
             errors=step.errors if step else 0,
             client_errors=reading.client_errors,
             latency_counts=list(step.latency_ms or ()) if step else [],
+            prediction_counts=list(step.predictions or ()) if step else [],
             missing=reading.missing,
             split_candidate=release.split_candidate,
         )

@@ -11,7 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from releases.domain.judge import state as slots
-from releases.domain.judge.drift import choose_edges, fold_predictions, log_edges, rest_predictions
+from releases.domain.judge.drift import (
+    KNOWN_PREDICTIONS,
+    choose_edges,
+    fold_predictions,
+    log_edges,
+    rest_predictions,
+)
 from releases.domain.judge.factors import (
     ODDS_RATIOS,
     log_certificate_factor,
@@ -69,16 +75,18 @@ class Evidence:
     slow_measurable: Bools
 
 
-def tell_baseline(state: Floats, bounds: Floats, answers: Floats, predictions: Floats) -> Floats:
+def tell_baseline(state: Floats, known: SampleBatch) -> Floats:
     """The state of releases that have seen no sample yet, told what stable did before the rollout.
 
-    `bounds` (R, MOST_BUCKETS - 1) in ms, infinite where there are fewer; `answers` (R, MOST_BUCKETS) per
-    bucket, `predictions` (R, MOST_BINS) per bin. Only what will be compared is chosen by it: none of it is
-    evidence.
+    Only stable's latencies and predictions are read, and only what will be compared is chosen by them:
+    none of it is evidence.
     """
     told = state.copy()
-    begin_with(told, bounds, answers)
-    choose_edges(told, predictions, predictions.sum(axis=1) >= 1)
+    if known.latency is not None:
+        begin_with(told, known.latency.bounds, known.latency.stable)
+    if known.predictions is not None:
+        predictions = known.predictions.stable
+        choose_edges(told, predictions, predictions.sum(axis=1) >= KNOWN_PREDICTIONS)
     return told
 
 
