@@ -6,7 +6,7 @@ public attribute.
 """
 
 import hashlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -253,25 +253,23 @@ class FakeMetrics:
     reachable: bool = True
     now: float = 0.0
     series: dict[str, Counters] = field(default_factory=dict)
-    predictions: dict[str, dict[str, int]] = field(default_factory=dict)
     silent: set[str] = field(default_factory=set)  # their model servers do not say what was predicted
 
     def deploy(self, *refs: str) -> None:
         """The gateway knows these deployments from now on, and their model servers count."""
         for ref in refs:
             self.series.setdefault(ref, _zero())
-            self.predictions.setdefault(ref, {"label:other": 0})
 
     def predict(self, ref: str, counts: Mapping[str, int]) -> None:
         """The model predicts so many of each value."""
         self.deploy(ref)
-        known = self.predictions[ref]
-        for value, number in counts.items():
-            known[value] = known.get(value, 0) + number
+        sums = Counter(self.series[ref].predictions)
+        sums.update(counts)
+        self.series[ref] = replace(self.series[ref], predictions=dict(sums))
 
     def restart_model(self, ref: str) -> None:
         """The model server starts again and counts from zero."""
-        self.predictions[ref] = {"label:other": 0}
+        self.series[ref] = replace(self.series[ref], predictions=_zero().predictions)
 
     def serve(
         self,
@@ -296,8 +294,10 @@ class FakeMetrics:
         )
 
     def restart(self) -> None:
-        """The gateway starts again and counts from zero."""
-        self.series = {ref: _zero() for ref in self.series}
+        """The gateway starts again and counts from zero; the model servers count on."""
+        self.series = {
+            ref: replace(_zero(), predictions=seen.predictions) for ref, seen in self.series.items()
+        }
 
     def read(self, refs: Iterable[str]) -> dict[str, Counters | Missing]:
         if not self.reachable:
@@ -305,12 +305,12 @@ class FakeMetrics:
         return {ref: self._counters(ref) if ref in self.series else Missing.NO_DATA for ref in refs}
 
     def _counters(self, ref: str) -> Counters:
-        predictions = {} if ref in self.silent else dict(self.predictions.get(ref, {}))
-        return replace(self.series[ref], at=self.now, predictions=predictions)
+        seen = replace(self.series[ref], at=self.now)
+        return replace(seen, predictions={}) if ref in self.silent else seen
 
 
 def _zero() -> Counters:
-    return Counters(0.0, 0, 0, 0, BOUNDS_MS, (0,) * (len(BOUNDS_MS) + 1))
+    return Counters(0.0, 0, 0, 0, BOUNDS_MS, (0,) * (len(BOUNDS_MS) + 1), {"label:other": 0})
 
 
 @dataclass
