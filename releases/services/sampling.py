@@ -16,6 +16,7 @@ from releases.domain.judge import ArmFreshness, Freshness, Increments, JudgeRule
 from releases.domain.judge.bins import PredictionBins, choose
 from releases.domain.judge.latency import KNOWN_ANSWERS
 from releases.domain.judge.samples import Floats
+from releases.domain.judging_rules import judge_rules
 from releases.domain.verdict import Verdict
 from releases.models import Release, Sample
 from releases.ports import Counters, Missing
@@ -68,21 +69,8 @@ def take(releases: Sequence[Release], world: World, at: float) -> dict[str, Take
 
 def rules_of(release: Release) -> JudgeRules:
     """The judge's rules out of the frozen plan and the present split."""
-    plan = release.rollout_plan()
     compared = release.stable_id is not None and release.split_candidate < 100
-    return JudgeRules(
-        error_rate_max=plan.rules.error_rate_max,
-        latency_p95_max_ms=plan.rules.latency_p95_max_ms,
-        compare_errors=plan.rules.compare_errors,
-        compare_latency=plan.rules.compare_latency,
-        compare_predictions=plan.rules.compare_predictions,
-        margin_errors=plan.rules.margin_errors,
-        margin_latency=plan.rules.margin_latency,
-        alpha=plan.alpha,
-        beta=plan.beta,
-        warm_up_seconds=plan.rules.warm_up_seconds,
-        has_stable=compared,
-    )
+    return judge_rules(release.rollout_plan(), has_stable=compared)
 
 
 def _bins(release: Release, world: World) -> PredictionBins | None:

@@ -22,7 +22,7 @@ both over all releases of the pass at once. `docs/algorithms/canary-judge.md` te
 Pure: numpy and scipy, no clock, no Django, no input or output.
 """
 
-from releases.domain.judge.conclusion import SILENCE_SECONDS, Decisions, decide
+from releases.domain.judge.conclusion import SILENCE_SECONDS, Decisions, decide, kinds_of
 from releases.domain.judge.counters import Increments, Totals, increment
 from releases.domain.judge.evidence import HARM_TESTS, Evidence, fold, tell_baseline, weigh
 from releases.domain.judge.forecast import seconds_to_certificate
@@ -85,6 +85,7 @@ __all__ = [
     "increment",
     "initial_state",
     "judge",
+    "kinds_of",
     "seconds_to_certificate",
     "state_from_bytes",
     "state_to_bytes",

@@ -161,13 +161,7 @@ def conclude(rules: RuleBatch, state: Floats, freshness: Sequence[Freshness]) ->
     """Conclude on each release; (R,) rules, (R, STATE_SIZE) state, R freshnesses."""
     if not len(rules) == len(state) == len(freshness):
         raise ValueError(f"{len(rules)} rules, {len(state)} states, {len(freshness)} freshnesses")
-    evidence = weigh(rules, state)
-    stable_silent = _lasting(
-        [fresh.stable.reading is Reading.NO_DATA for fresh in freshness],
-        [fresh.stable.seconds for fresh in freshness],
-        STABLE_SILENCE_SECONDS,
-    )
-    decisions = decide(rules, evidence, stable_silent)
+    evidence, decisions = _decided(rules, state, freshness)
     seconds, hopeless = _forecast_errors(rules, state)
     slow_seconds, slow_hopeless = _forecast_latency(rules, state)
     return Conclusions(
@@ -179,6 +173,21 @@ def conclude(rules: RuleBatch, state: Floats, freshness: Sequence[Freshness]) ->
         slow_seconds=slow_seconds,
         slow_hopeless=slow_hopeless,
     )
+
+
+def kinds_of(rules: RuleBatch, state: Floats, freshness: Sequence[Freshness]) -> tuple[VerdictKind, ...]:
+    """The kinds that `conclude` gives, without the forecasts, which cost more than all else."""
+    return _kinds(rules, state, freshness, _decided(rules, state, freshness)[1])
+
+
+def _decided(rules: RuleBatch, state: Floats, freshness: Sequence[Freshness]) -> tuple[Evidence, Decisions]:
+    evidence = weigh(rules, state)
+    stable_silent = _lasting(
+        [fresh.stable.reading is Reading.NO_DATA for fresh in freshness],
+        [fresh.stable.seconds for fresh in freshness],
+        STABLE_SILENCE_SECONDS,
+    )
+    return evidence, decide(rules, evidence, stable_silent)
 
 
 def _lasting(so: Sequence[bool], seconds: Sequence[float], longer_than: float) -> Bools:
