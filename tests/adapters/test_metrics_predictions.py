@@ -13,7 +13,9 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
+from pytest_django import Settings
 
+from releases.adapters import factory
 from releases.adapters.metrics.envoy import EnvoyMetrics, EnvoyMetricsConfig
 from releases.adapters.metrics.local import LocalMetrics
 from releases.adapters.metrics.model_servers import LARGEST_ANSWER, PredictionCounts
@@ -154,17 +156,24 @@ def local_metrics(request: pytest.FixtureRequest) -> Subject:
         finally:
             os.kill(stopped, signal.SIGCONT)
 
-    metrics = LocalMetrics(
-        EnvoyMetrics(EnvoyMetricsConfig(str(layout.envoy_admin))), PredictionCounts(target.metrics_address)
-    )
     return Subject(
-        metrics,
+        made_by_the_factory(request, daemon, str(layout.envoy_admin)),
         ask,
         ask_wrongly,
         restart_gateway,
         restart_model,
         silent,
     )
+
+
+def made_by_the_factory(request: pytest.FixtureRequest, daemon: Daemon, admin: str) -> MetricSource:
+    """With the way from a deployment to its metrics that only the factory knows."""
+    settings: Settings = request.getfixturevalue("settings")
+    settings.VAR, settings.SUPERVISOR_SOCKET = daemon.layout.var, daemon.layout.supervisor_socket
+    settings.ENVOY_ADMIN = admin
+    factory.ports.cache_clear()
+    request.addfinalizer(factory.ports.cache_clear)
+    return factory.ports("local").metrics
 
 
 @pytest.fixture(params=[fake_metrics, pytest.param(local_metrics, marks=pytest.mark.stack)])

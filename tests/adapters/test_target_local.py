@@ -185,3 +185,11 @@ def test_names_that_are_no_slugs_are_refused(servers: Servers, ref: str) -> None
         servers.target.ensure(replace(servers.deployment, ref=ref))
     with pytest.raises(Refused):
         servers.target.remove(ref)
+
+
+def test_metrics_address_is_that_of_the_deployments_own_server(servers: Servers) -> None:
+    servers.target.ensure(servers.deployment)
+    written = json.loads(servers.file("settings.json").read_text())
+    assert servers.target.metrics_address(REF) == f"127.0.0.1:{written['metrics_port']}"
+    for stranger in ("nobody", f"../models/{REF}"):
+        assert servers.target.metrics_address(stranger) is None
