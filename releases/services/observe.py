@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from releases.domain.release import (
-    BEFORE_TRAFFIC,
+    JUDGED,
     Gate,
     Observation,
     Phase,
@@ -31,7 +31,7 @@ def observe(
         release.pk: _observation(
             release,
             world,
-            verdict=verdicts.get(release.pk) or release.last_verdict() or NO_VERDICT,
+            verdict=verdicts.get(release.pk) or _earlier_verdict(release),
             validation=validation.get(release.pk, Work()),
             smoke=smoked.get(release.pk, Work()),
             gate=gates[release.pk],
@@ -39,6 +39,12 @@ def observe(
         )
         for release in releases
     }
+
+
+def _earlier_verdict(release: Release) -> Verdict:
+    """Of a release whose last sample is too young for another; read only where it is looked at."""
+    is_judged = Phase(release.phase) in JUDGED
+    return (release.last_verdict() if is_judged else None) or NO_VERDICT
 
 
 def _observation(
@@ -52,7 +58,6 @@ def _observation(
     at: float,
 ) -> Observation:
     found, detail = effect(release, world)
-    is_judged = Phase(release.phase) not in BEFORE_TRAFFIC
     return Observation(
         at=at,
         validation=validation,
@@ -62,8 +67,8 @@ def _observation(
         smoke=smoke,
         effect=found,
         effect_detail=detail,
-        verdict=verdict.kind if is_judged else NO_VERDICT.kind,
-        verdict_summary=verdict.summary if is_judged else "",
+        verdict=verdict.kind,
+        verdict_summary=verdict.summary,
         nothing_speaks_against=verdict.nothing_speaks_against,
         intent=release.pending_intent(),
     )
