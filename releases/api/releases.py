@@ -157,12 +157,12 @@ class ReleaseViews(TenantViewSet):
 
 def with_forecast(release: Release, at: datetime) -> dict[str, Any]:
     """One release with what is to be expected of it, after its verdict."""
-    outlook = forecasts.of_release(release, at)
+    found = forecasts.of_release(release, at).forecast
     shown: dict[str, Any] = {}
     for name, value in document.of_release(release).items():
         shown[name] = value
         if name == "verdict":
-            shown["forecast"] = outlook and outlook.forecast.to_json()
+            shown["forecast"] = found and found.to_json()
     return shown
 
 

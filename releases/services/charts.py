@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from releases.domain.forecast import PathsAhead
 from releases.domain.judge.explanation import percent_limit
 from releases.domain.judge.intervals import confidence_interval
 from releases.domain.plan import RolloutPlan
@@ -38,14 +39,24 @@ class Figures:
 
 
 def draw(
-    release: Release, transitions: Sequence[Transition], series: Series, *, ends_at: float | None, now: float
+    release: Release,
+    transitions: Sequence[Transition],
+    series: Series,
+    *,
+    ends_at: float | None,
+    now: float,
+    ahead: PathsAhead | None = None,
 ) -> Figures:
-    """All figures; `ends_at` is when the present hold will be over, if it runs."""
+    """All figures; `ends_at` is when the present hold will be over, if it runs. `ahead`: where the
+    certificate's evidence is expected to go from the newest sample on."""
     if series.is_empty:
         empty = {"empty": why_empty(release)}
         return Figures(split=empty, evidence=empty, errors=empty, latency=empty)
     plan = release.rollout_plan()
-    window = _window(release, transitions, series, ends_at, now)
+    future = ends_at
+    if ahead is not None:
+        future = max(ends_at or 0.0, float(series.candidate.at[-1] + ahead.at[-1]))
+    window = _window(release, transitions, series, future, now)
     frame: Figure = {
         "window": [round(edge, 1) for edge in window],
         "marks": _marks(transitions, window, ends_at),
@@ -56,7 +67,7 @@ def draw(
     }
     return Figures(
         split=frame | _split(transitions, window, _until(release, series, window)),
-        evidence=frame | _evidence(series.candidate, plan),
+        evidence=frame | _evidence(series.candidate, plan, ahead),
         errors=frame | _errors(series, plan),
         latency=frame | _latency(series, percentiles),
         percentiles={arm: {q: _last(values) for q, values in of.items()} for arm, of in percentiles.items()},
@@ -171,7 +182,7 @@ def _split(transitions: Sequence[Transition], window: tuple[float, float], until
     }
 
 
-def _evidence(candidate: ArmSeries, plan: RolloutPlan) -> Figure:
+def _evidence(candidate: ArmSeries, plan: RolloutPlan, ahead: PathsAhead | None) -> Figure:
     roll_back, certify = 1 / plan.alpha, 1 / plan.beta
     top = 10 * max(roll_back, certify)
     limits = [{"y": roll_back, "role": "danger", "label": f"roll back at {roll_back:,.4g}"}]
@@ -180,12 +191,21 @@ def _evidence(candidate: ArmSeries, plan: RolloutPlan) -> Figure:
         limits.append({"y": certify, "role": "success", "label": f"certify at {certify:,.4g}"})
         proof = _drawn(candidate.certificate)
         series.append(_line("certificate", "success", candidate.at, proof, dash="dash"))
+        if ahead is not None and ahead.at[-1] > 0:
+            series.append(_future(float(candidate.at[-1]), ahead))
     return {
         "kind": "line",
         "y": {"unit": "", "title": "evidence (log)", "log": True, "range": [0.05, top]},
         "limits": limits,
         "series": series,
     }
+
+
+def _future(now: float, ahead: PathsAhead) -> dict[str, Any]:
+    """The forecast of the certificate: a faint band of 8 of 10 paths around the middle one."""
+    band = {"lo": _numbers(_drawn(ahead.low)), "hi": _numbers(_drawn(ahead.high))}
+    name = "certificate, forecast"
+    return _line(name, "success", now + ahead.at, _drawn(ahead.median), dash="dot", faint=True, **band)
 
 
 def _drawn(evidence: Floats) -> Floats:

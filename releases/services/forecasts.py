@@ -32,9 +32,10 @@ SHORTEST_LOOK = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
-    """The forecast of a release, and what is drawn of it; `paths` only while it runs and has evidence."""
+    """What is to be expected of a release, None once its canary is over; `paths` to be drawn, only while it
+    runs and has evidence."""
 
-    forecast: Forecast
+    forecast: Forecast | None = None
     paths: PathsAhead | None = None
 
 
@@ -78,23 +79,23 @@ def traffic_of(baseline: Baseline, plan: RolloutPlan) -> Traffic:
     return Traffic(baseline.requests_per_second, baseline.error_rate, slow)
 
 
-def of_release(release: Release, at: datetime) -> Outlook | None:
-    """What is to be expected of a release; None once its canary is over."""
+def of_release(release: Release, at: datetime) -> Outlook:
+    """What is to be expected of a release."""
     if release.phase in IN_CANARY:
         return _running(release, at)
     if release.phase not in BEFORE_TRAFFIC:
-        return None
+        return Outlook()
     if release.stable_id is None:
         return Outlook(forecast(release.rollout_plan(), None, has_stable=False))
     return Outlook(of_plan(release.endpoint, release.rollout_plan(), at))
 
 
-def _running(release: Release, at: datetime) -> Outlook | None:
+def _running(release: Release, at: datetime) -> Outlook:
     plan = release.rollout_plan()
     try:
         state = judge.state_from_bytes(bytes(release.evidence)) if release.evidence else None
     except judge.StateLayoutError:  # of an older version; sampling says so on the release
-        return None
+        return Outlook()
     course = _course(release, 0.0 if state is None else float(state[slots.ELAPSED]), at)
     traffic = None if state is None else traffic_now(state, course)
     if state is None or traffic is None:

@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.utils.html import conditional_escape, format_html
 from django.utils.safestring import SafeString, mark_safe
 
-from releases.domain.judge.explanation import percent, percent_limit
+from releases.domain.judge.explanation import duration, percent, percent_limit
 from releases.templatetags.words import LOOKS
 
 register = template.Library()
@@ -110,6 +110,12 @@ def span(seconds: float | None) -> str:
     else:
         text = f"{whole // 86_400} d {whole % 86_400 // 3600} h".removesuffix(" 0 h")
     return text.replace(" ", NO_BREAK_SPACE)
+
+
+@register.filter
+def about(seconds: float | None) -> str:
+    """A length of time as coarse as a forecast deserves: "95 s", "12 min"; a dash where there is none."""
+    return NOTHING if seconds is None else duration(seconds).replace(" ", NO_BREAK_SPACE)
 
 
 @register.filter

@@ -46,6 +46,7 @@ class Draft:
     compare_errors: bool = True
     promotion: str = "certified"
     on_inconclusive: str = "wait"
+    max_canary: str = ""
     note: str = ""
     errors: Mapping[str, str] = field(default_factory=dict)
 
@@ -75,6 +76,7 @@ class Draft:
             compare_errors="compare_errors" in data,
             promotion=data.get("promotion", ""),
             on_inconclusive=data.get("on_inconclusive", ""),
+            max_canary=data.get("max_canary", "").strip(),
             note=data.get("note", ""),
         )
 
@@ -90,6 +92,7 @@ class Draft:
             compare_errors=plan.rules.compare_errors,
             promotion=plan.promotion,
             on_inconclusive=plan.on_inconclusive,
+            max_canary=str(plan.max_canary_seconds),
         )
 
     def with_step(self) -> "Draft":
@@ -102,6 +105,14 @@ class Draft:
         """One row less."""
         kept = tuple(step for n, step in enumerate(self.steps) if n != number)
         return replace(self, preset="own", steps=kept)
+
+    def with_proposal(self, change: str, value: str) -> "Draft":
+        """What a forecast proposes: another weight of the last step, or more time."""
+        if change == "wait":
+            return replace(self, max_canary=value)
+        if not self.steps:
+            return self
+        return replace(self, preset="own", steps=(*self.steps[:-1], replace(self.steps[-1], weight=value)))
 
     def plan(self) -> dict[str, Any]:
         """The plan as the API would get it. What is no number is passed on as it is: to be refused."""
@@ -118,6 +129,7 @@ class Draft:
             },
             "promotion": self.promotion,
             "on_inconclusive": self.on_inconclusive,
+            **({"max_canary_seconds": _number(self.max_canary)} if self.max_canary else {}),
         }
 
     def refused(self, error: DomainError) -> "Draft":
@@ -127,6 +139,7 @@ class Draft:
             "plan.rules.error_rate_max": "error_rate_max",
             "plan.promotion": "promotion",
             "plan.on_inconclusive": "on_inconclusive",
+            "plan.max_canary_seconds": "max_canary",
             "plan.steps": "steps",
         }
         errors: dict[str, str] = {}
@@ -144,6 +157,7 @@ class Draft:
                 "error_rate_max",
                 "promotion",
                 "on_inconclusive",
+                "max_canary",
                 "steps",
                 "note",
                 "version",

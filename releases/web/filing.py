@@ -11,8 +11,9 @@ from django.utils import timezone
 from django.views.decorators.http import require_http_methods
 
 from releases.domain.errors import DomainError
+from releases.domain.forecast import Forecast, headline
 from releases.domain.plan import RolloutPlan
-from releases.services import commands
+from releases.services import commands, forecasts
 from releases.services.queries.new_release import Offer, offer
 from releases.web.door import inside, page, said, status_of
 from releases.web.drafts import Draft, preset_plan
@@ -50,6 +51,9 @@ def _changed(draft: Draft, wanted: str, offered: Offer) -> Draft:
         return draft.without_step(int(wanted.removeprefix("remove-")))
     if wanted == "preset" and draft.preset != "own":
         return draft.filled(preset_plan(draft.preset, _default(offered)), draft.preset)
+    change, _, value = wanted.partition("-")
+    if change in ("weight", "wait") and value.isdecimal():
+        return draft.with_proposal(change, value)
     if wanted == "place":  # another environment has other defaults
         return draft.filled(_default(offered), "default")
     return draft
@@ -76,6 +80,17 @@ def _default(offered: Offer) -> RolloutPlan:
     return offered.environment.plan() if offered.environment else RolloutPlan()
 
 
+def _forecast(draft: Draft, offered: Offer) -> Forecast | None:
+    """What the plan in the form would take; None while it is no valid plan."""
+    if offered.environment is None:
+        return None
+    try:
+        plan = offered.environment.plan(draft.plan())
+    except DomainError:
+        return None
+    return forecasts.of_plan(offered.endpoint, plan, timezone.now())
+
+
 def _form(
     request: HttpRequest, actor: Actor, draft: Draft, offered: Offer, status: int = 200
 ) -> HttpResponse:
@@ -84,5 +99,12 @@ def _form(
         (name, word, preset_plan(name, default).describe())
         for name, word in (("default", "Default"), ("careful", "Careful"), ("shadow", "Shadow first"))
     ]
-    context: dict[str, Any] = {"draft": draft, "offer": offered, "presets": presets}
+    found = _forecast(draft, offered)
+    context: dict[str, Any] = {
+        "draft": draft,
+        "offer": offered,
+        "presets": presets,
+        "forecast": found,
+        "headline": found and headline(found),
+    }
     return page(request, actor, "releases/new.html", "releases", context, status)

@@ -38,18 +38,19 @@
       const x = s.x.map(local);
       const out = [];
       if (s.lo) {
-        const quiet = { x, mode: "lines", line: { width: 0.75, color: faded(colour, 0.55) }, hoverinfo: "skip", connectgaps: false };
-        out.push({ ...quiet, y: s.lo }, { ...quiet, y: s.hi, fill: "tonexty", fillcolor: faded(colour, s.role === "candidate" ? 0.12 : 0.2) });
+        const quiet = { x, mode: "lines", line: { width: s.faint ? 0 : 0.75, color: faded(colour, 0.55) }, hoverinfo: "skip", connectgaps: false };
+        out.push({ ...quiet, y: s.lo }, { ...quiet, y: s.hi, fill: "tonexty", fillcolor: faded(colour, s.faint ? 0.1 : s.role === "candidate" ? 0.12 : 0.2) });
       }
       const tail = s.lo ? s.y.map((_, i) => `  (${shown(s.lo[i], "")} to ${shown(s.hi[i], unit)})`) : s.y.map(() => "");
       const line = {
         x, y: s.y, name: s.name, mode: "lines", customdata: s.x.map((t, i) => [utc(t), tail[i], shown(s.y[i], unit)]),
-        line: { color: colour, width: s.role === "stable" ? 1.5 : 2, dash: s.dash || "solid", shape: figure.kind === "stack" ? "hv" : "linear" },
+        line: { color: colour, width: s.faint ? 1 : s.role === "stable" ? 1.5 : 2, dash: s.dash || "solid", shape: figure.kind === "stack" ? "hv" : "linear" },
         opacity: s.dash && s.dash !== "solid" && figure.y.unit === "ms" ? 0.75 : 1,
         hovertemplate: "%{customdata[2]}%{customdata[1]}<extra>" + s.name + "</extra>",
       };
       if (figure.kind === "stack") Object.assign(line, { line: { ...line.line, width: s.role === "stable" ? 1.5 : 0 }, stackgroup: "one", fillcolor: faded(colour, s.role === "stable" ? 0.25 : 0.6) });
       out.push(line);
+      if (s.faint) return out; // the future has no newest sample to mark
       const last = s.y.findLastIndex((v) => v !== null);
       if (figure.kind !== "stack" && last >= 0)
         out.push({ x: [x[last]], y: [s.y[last]], mode: "markers", hoverinfo: "skip", marker: { color: colour, size: 7, symbol: s.role === "candidate" ? "diamond" : s.role === "danger" ? "square" : "circle", line: { color: token("surface"), width: 1.5 } } });
@@ -65,6 +66,7 @@
     fold.append(Object.assign(document.createElement("summary"), { textContent: "Values as a table" }), table);
     fold.addEventListener("toggle", () => {
       const now = JSON.parse(document.querySelector(`script[data-figure="${box.dataset.plot}"]`).textContent);
+      now.series = now.series.filter((s) => !s.faint);
       const times = [...new Set(now.series.flatMap((s) => s.x))].sort((a, b) => a - b), every = Math.ceil(times.length / 12);
       const at = times.filter((_, i) => (times.length - 1 - i) % every === 0);
       const row = (cells, tag) => { const tr = document.createElement("tr"); for (const text of cells) tr.append(Object.assign(document.createElement(tag), { textContent: text })); return tr; };

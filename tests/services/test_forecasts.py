@@ -78,7 +78,7 @@ def test_running_release_is_forecast_from_its_evidence(endpoint: Endpoint) -> No
     factories.baseline(endpoint, 5, 0.002)  # the recent traffic counts, not this one
     quiet = {"stable_errors": 0.001, "candidate_errors": 0.0}
     outlook = forecasts.of_release(canary(endpoint, 40, **quiet), timezone.now())
-    assert outlook is not None
+    assert outlook.forecast is not None
     assert outlook.forecast.traffic is not None
     assert outlook.forecast.traffic.requests_per_second == pytest.approx(50, rel=0.1)
     assert outlook.forecast.certificate is not None
@@ -91,7 +91,7 @@ def test_running_release_is_forecast_from_its_evidence(endpoint: Endpoint) -> No
 def test_running_release_before_its_first_sample_is_forecast_like_its_plan(endpoint: Endpoint) -> None:
     factories.baseline(endpoint, 50, 0.002)
     outlook = forecasts.of_release(canary(endpoint, 1), timezone.now())
-    assert outlook is not None
+    assert outlook.forecast is not None
     assert outlook.paths is None
     assert outlook.forecast == forecasts.of_plan(endpoint, PLAN, timezone.now())
 
@@ -99,7 +99,7 @@ def test_running_release_before_its_first_sample_is_forecast_like_its_plan(endpo
 def test_paused_release_is_forecast_at_its_split(endpoint: Endpoint) -> None:
     release = canary(endpoint, 30, Phase.PAUSED, candidate_errors=0.0)
     outlook = forecasts.of_release(release, timezone.now())
-    assert outlook is not None
+    assert outlook.forecast is not None
     assert "at 10 %" in outlook.forecast.sentence
 
 
@@ -108,17 +108,17 @@ def test_release_before_traffic_is_forecast_like_its_plan(endpoint: Endpoint, ph
     factories.baseline(endpoint, 0.5, 0.002)
     release = factories.release(endpoint, endpoint.model.versions.get(version="1.1.0"), phase)
     outlook = forecasts.of_release(release, timezone.now())
-    assert outlook is not None
+    assert outlook.forecast is not None
     assert outlook.forecast.decidable is False
 
 
 @pytest.mark.parametrize("phase", [Phase.PROMOTING, Phase.SUCCEEDED, Phase.ROLLED_BACK, Phase.REJECTED])
 def test_release_whose_canary_is_over_has_no_forecast(endpoint: Endpoint, phase: Phase) -> None:
     release = factories.release(endpoint, endpoint.model.versions.get(version="1.1.0"), phase)
-    assert forecasts.of_release(release, timezone.now()) is None
+    assert forecasts.of_release(release, timezone.now()) == forecasts.Outlook()
 
 
 def test_evidence_of_another_layout_gives_no_forecast(endpoint: Endpoint) -> None:
     release = canary(endpoint, 5)
     release.evidence = b"12345678"
-    assert forecasts.of_release(release, timezone.now()) is None
+    assert forecasts.of_release(release, timezone.now()) == forecasts.Outlook()

@@ -1,10 +1,11 @@
 """The form of a new release, which works without script."""
 
+import re
 from typing import Any
 
 import pytest
 
-from releases.models import Hold, Release
+from releases.models import Endpoint, Hold, Release
 from tests import factories
 from tests.web.conftest import Login, Scene
 
@@ -119,3 +120,57 @@ def test_it_changes_the_form_without_filing(scene: Scene, login: Login, button: 
 def test_it_fills_in_a_preset(scene: Scene, login: Login) -> None:
     page = login("ada").post(URL, form(do="preset", preset="careful")).content.decode()
     assert all(f'name="weight-{n}" value="{w}"' in page for n, w in enumerate((1, 5, 25, 50)))
+
+
+def asked(scene: Scene, **traffic: float) -> dict[str, Any]:
+    """The form for perry in staging, where 1.0.0 serves with this traffic."""
+    stable = factories.version(scene.perry, "0.9.0")
+    place = factories.endpoint(scene.staging, scene.perry, stable=stable)
+    if traffic:
+        factories.baseline(place, **traffic)
+    return form(do="update", promotion="certified", **{"error_rate_max": "1", "weight-0": "10"})
+
+
+def said(page: str) -> str:
+    """The forecast in the page, without markup."""
+    part = page[page.index('id="forecast"') : page.index('id="show-forecast"')]
+    return part.replace("\N{NO-BREAK SPACE}", " ").replace("&#x27;", "'")
+
+
+def test_it_says_before_filing_how_long_the_plan_takes(scene: Scene, login: Login) -> None:
+    page = said(login("ada").post(URL, asked(scene, requests_per_second=50)).content.decode())
+    assert "At the present traffic this needs" in page
+    assert '<output class="big" >about 3 min</output>' in page
+    assert "At 50 requests/s this needs about 3 min: certain below 1 % errors" in page
+
+
+def test_it_offers_plans_that_can_be_decided_and_fills_them_in(scene: Scene, login: Login) -> None:
+    ada, sent = login("ada"), asked(scene, requests_per_second=0.5)
+    page = said(ada.post(URL, sent).content.decode())
+    assert "cannot be decided in the plan's 60 min" in page
+    buttons = re.findall(r'name="do" value="((?:weight|wait)-\d+)"', page)
+    assert [button.partition("-")[0] for button in buttons] == ["weight", "wait"]
+    for button, field in zip(buttons, ("weight-0", "max_canary"), strict=True):
+        filled = ada.post(URL, {**sent, "do": button}).content.decode()
+        assert f'name="{field}" value="{button.partition("-")[2]}"' in filled
+        assert "this needs about" in said(filled)
+    assert Release.objects.filter(endpoint__model=scene.perry).count() == 0
+
+
+def test_it_tells_no_traffic_from_unknown_traffic(scene: Scene, login: Login) -> None:
+    sent = asked(scene)
+    assert "not known yet" in said(login("ada").post(URL, sent).content.decode())
+    factories.baseline(Endpoint.objects.get(model=scene.perry), 0, 0)
+    assert "no request reaches the endpoint" in said(login("ada").post(URL, sent).content.decode()).lower()
+
+
+def test_it_gives_no_forecast_of_a_plan_that_is_not_valid(scene: Scene, login: Login) -> None:
+    page = login("ada").post(URL, {**asked(scene, requests_per_second=50), "weight-0": "ten"})
+    assert "as soon as the plan is valid" in said(page.content.decode())
+
+
+def test_it_files_how_long_to_wait_for_the_certificate(scene: Scene, login: Login) -> None:
+    login("ada").post(URL, form(max_canary="7200"))
+    assert Release.objects.get(endpoint__model=scene.perry).rollout_plan().max_canary_seconds == 7200
+    wrong = login("ada").post(URL, form(max_canary="-1")).content.decode()
+    assert "has to be from 0 to" in wrong

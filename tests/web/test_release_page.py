@@ -4,6 +4,7 @@ import json
 import re
 from datetime import timedelta
 
+import pytest
 from django.test import Client
 from django.utils import timezone
 
@@ -154,3 +155,31 @@ def test_it_costs_the_same_however_long_the_history(
         factories.walk(scene.canary, [(Phase.PAUSED, at, "paused"), (Phase.CANARY, at, "resumed")])
     with django_assert_max_num_queries(22):  # type: ignore[operator]
         show(client, scene.canary)
+
+
+def test_it_draws_where_the_certificate_is_expected_to_go(scene: Scene, login: Login) -> None:
+    series = figures(show(login("cleo"), scene.canary))["evidence"]["series"]
+    certificate, future = series[1], series[2]
+    assert (future["name"], future["faint"], future["role"]) == ("certificate, forecast", True, "success")
+    assert future["x"][0] == certificate["x"][-1]
+    assert future["y"][0] == pytest.approx(certificate["y"][-1], rel=1e-3)
+    assert all(low <= y <= high for low, y, high in zip(future["lo"], future["y"], future["hi"], strict=True))
+
+
+def test_it_says_when_certainty_is_to_be_expected(scene: Scene, login: Login) -> None:
+    page = show(login("cleo"), scene.canary).replace("\N{NO-BREAK SPACE}", " ")
+    assert re.search(
+        r"<dt>Certain in about</dt><dd>\d+ (s|min)</dd><dd>(at this traffic|[^<]+ to [^<]+)</dd>", page
+    )
+    assert "certain below 1 % errors in about" in page
+
+
+def test_it_warns_of_a_plan_that_cannot_be_decided(scene: Scene, login: Login) -> None:
+    calm = show(login("ben"), scene.waiting)
+    assert "cannot be decided" not in calm
+    factories.baseline(scene.waiting.endpoint, 0.5, 0.002)
+    page = show(login("ben"), scene.waiting).replace("\N{NO-BREAK SPACE}", " ")
+    assert "This plan cannot be decided with the present traffic." in page
+    assert "give the last step" in page
+    factories.baseline(scene.waiting.endpoint, 50, 0.002)
+    assert "<dt>Forecast</dt>" in show(login("ben"), scene.waiting)

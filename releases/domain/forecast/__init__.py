@@ -16,6 +16,7 @@ from releases.domain.forecast.answer import (
 )
 from releases.domain.forecast.before import forecast
 from releases.domain.forecast.course import Course, course_ahead
+from releases.domain.forecast.words import headline
 
 __all__ = [
     "Course",
@@ -29,6 +30,7 @@ __all__ = [
     "course_ahead",
     "forecast",
     "forecast_ahead",
+    "headline",
     "paths_ahead",
     "traffic_now",
 ]

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from releases.domain.forecast.answer import PROPOSED_SHARE, Regression, Spread, Traffic
+from releases.domain.forecast.answer import (
+    PROPOSED_SHARE,
+    Forecast,
+    ForecastKind,
+    Regression,
+    Spread,
+    Traffic,
+)
 from releases.domain.judge.explanation import duration, percent, percent_limit, sentence
 from releases.domain.plan import RolloutPlan
 
@@ -14,6 +21,21 @@ NO_STABLE = (
 NO_STEPS = "the plan has no steps: it goes to 100 % after the smoke test, without a canary"
 NO_TRAFFIC = "no request reaches the endpoint now: a canary learns nothing without traffic and would wait"
 UNKNOWN = "the present traffic is not known, so how long this takes cannot be said"
+
+
+_HEADLINES = {
+    ForecastKind.TOO_LITTLE_TRAFFIC: "too little to decide",
+    ForecastKind.HOPELESS: "no certificate",
+    ForecastKind.NO_CANARY: "no canary",
+    ForecastKind.NO_TRAFFIC: "no traffic",
+    ForecastKind.UNKNOWN: "not known yet",
+}
+
+
+def headline(forecast: Forecast) -> str:
+    """The answer in three words."""
+    seconds = forecast.expected_seconds
+    return _HEADLINES.get(forecast.kind) or f"about {duration(seconds or 0.0)}"
 
 
 def rate(requests_per_second: float) -> str:

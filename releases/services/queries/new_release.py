@@ -47,6 +47,7 @@ class Offer:
     chosen: VersionChoice | None
     left_out: int
     needs: list[Need]
+    endpoint: Endpoint | None = None
 
 
 def offer(actor: Actor, model: str, environment: str, version: str) -> Offer:
@@ -74,9 +75,8 @@ def offer(actor: Actor, model: str, environment: str, version: str) -> Offer:
     chosen = next((c for c in choices if c.version.version == version), None)
     if chosen is None:
         chosen = next((c for c in choices if not c.why_not), None)
-    return Offer(
-        models, places, picked, place, stable, active, choices, chosen, left_out, _needs(place, chosen)
-    )
+    needs = _needs(place, chosen)
+    return Offer(models, places, picked, place, stable, active, choices, chosen, left_out, needs, endpoint)
 
 
 def _choices(

@@ -3,13 +3,14 @@
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from releases.domain.forecast import Forecast, ForecastKind, Spread
 from releases.domain.judge import ERROR_RATE_MAX, ERRORS_VS_STABLE
 from releases.domain.judge.explanation import percent_limit
 from releases.domain.plan import RolloutPlan
 from releases.domain.release import TERMINAL, Gate, Phase
 from releases.domain.verdict import ArmCounts, RuleVerdict, Verdict
 from releases.models import Approval, Hold, Release, Transition, ValidationCheck
-from releases.services import charts, find
+from releases.services import charts, find, forecasts
 from releases.services.approvals import counts, gates
 from releases.services.commands import allowed_acts
 from releases.services.history import is_whole
@@ -43,7 +44,6 @@ class KeyFigures:
     candidate: ArmCounts | None
     requests_per_second: dict[str, float | None] = field(default_factory=dict)
     percentiles: dict[str, dict[int, float | None]] = field(default_factory=dict)
-    certain_in: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +67,7 @@ class ReleasePage:
     verdict: Verdict | None
     gate: Gate
     figures: charts.Figures
+    forecast: Forecast | None
     key: KeyFigures
     checks: list[ValidationCheck]
     approvals: list[tuple[Approval, bool]]
@@ -79,6 +80,21 @@ class ReleasePage:
     may_lift: bool
     chain_is_whole: bool
     sample_age: int | None
+
+    @property
+    def certain_in(self) -> Spread | None:
+        """Seconds until the certificate, the middle and the range; None where it is not to be expected."""
+        spread = self.forecast and self.forecast.certificate
+        return spread if spread and spread.median is not None else None
+
+    @property
+    def is_undecidable(self) -> bool:
+        """Whether the page has to warn that the plan cannot be decided; a canary without any traffic says
+        so in its banner."""
+        found = self.forecast
+        if found is None or found.decidable is not False:
+            return False
+        return found.kind is not ForecastKind.NO_TRAFFIC or not self.shows_figures
 
     @property
     def has_ended(self) -> bool:
@@ -203,12 +219,14 @@ def release_page(actor: Actor, release_id: str, now: datetime) -> ReleasePage:
     verdict = release.last_verdict()
     series = series_of(release.pk)
     hold_left, hold_ends = _hold(release, now)
+    outlook = forecasts.of_release(release, now)
     figures = charts.draw(
         release,
         transitions,
         series,
         ends_at=hold_ends.timestamp() if hold_ends else None,
         now=now.timestamp(),
+        ahead=outlook.paths,
     )
     facts = Facts(
         release=release,
@@ -228,7 +246,8 @@ def release_page(actor: Actor, release_id: str, now: datetime) -> ReleasePage:
         verdict=verdict,
         gate=gate,
         figures=figures,
-        key=_key_figures(series, figures, verdict, hold_left, hold_ends),
+        forecast=outlook.forecast,
+        key=_key_figures(series, figures, hold_left, hold_ends),
         checks=list(ValidationCheck.objects.filter(release=release).order_by("-stage", "position")),
         approvals=[(decision, counts(decision, release)) for decision in decisions],
         transitions=transitions,
@@ -266,7 +285,6 @@ def _age(release: Release, now: datetime) -> int | None:
 def _key_figures(
     series: Series,
     figures: charts.Figures,
-    verdict: Verdict | None,
     hold_left: float | None,
     hold_ends: datetime | None,
 ) -> KeyFigures:
@@ -284,7 +302,6 @@ def _key_figures(
             "candidate": series.candidate.requests_per_second(),
         },
         percentiles=figures.percentiles,
-        certain_in=verdict.seconds_to_certificate if verdict else None,
     )
 
 
