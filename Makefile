@@ -13,7 +13,7 @@ PRODUCTION := PORTAL_URL=https://portal.example PORTAL_ALLOWED_HOSTS=portal.exam
 	DATABASE_URL=postgresql://127.0.0.1:1/none REDIS_URL=redis://127.0.0.1:1/0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test test-survival test-browser screenshots bench bench-reconcile check openapi lock
+.PHONY: help demo run test test-survival test-browser screenshots bench bench-judge bench-reconcile check openapi lock
 .DELETE_ON_ERROR:
 
 help: ## This list
@@ -37,7 +37,10 @@ test-browser: .venv/.developer $(MODELS)/.installed ## The pages in a real Chrom
 screenshots: .venv/.developer ## Pictures of the running portal into var/screenshots, light and dark, desk and phone
 	$(BIN)/python -m tests.browser.screenshots
 
-bench: bench-reconcile ## All benchmarks; each also writes var/bench/<name>.json
+bench: bench-reconcile bench-judge ## All benchmarks; each also writes var/bench/<name>.json
+
+bench-judge: .venv/.developer ## What the judge promises, simulated, beside Flagger's and Argo's rules; about 10 minutes
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m bench.judge
 
 bench-reconcile: .venv/.developer ## One pass over 1, 100 and 1,000 running canaries
 	$(BIN)/python -m bench.reconcile
