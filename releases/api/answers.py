@@ -295,7 +295,7 @@ class EvidenceDocumentSerializer(Fields):
     chain = ChainSerializer()
 
 
-# ---- models and places -----------------------------------------------------------------------------
+# ---- models ----------------------------------------------------------------------------------------
 class ModelSerializer(Fields):
     """A registered model."""
 
@@ -322,44 +322,6 @@ class VersionSerializer(Fields):
         """The digest is unknown, not empty, until the artifact has been fetched."""
         shown: Mapping[str, Any] = super().to_representation(version)
         return {**shown, "digest": version.digest or None}
-
-
-class EnvironmentSerializer(Fields):
-    """The policy of an environment and where it serves; never secrets."""
-
-    name = serializers.CharField()
-    position = serializers.IntegerField()
-    target = serializers.CharField()
-    gateway = serializers.URLField()
-    approvals_required = serializers.IntegerField()
-    approval_ttl_seconds = serializers.IntegerField()
-    requires_success_in = serializers.CharField(allow_null=True)
-    metric_tolerance = serializers.FloatField()
-    default_plan = PlanSerializer()
-
-
-class HoldSerializer(Fields):
-    """Why a version may not be released here."""
-
-    version = serializers.CharField()
-    reason = serializers.CharField()
-    placed_at = serializers.DateTimeField()
-    placed_by = serializers.CharField()
-    release = serializers.CharField()
-
-
-class EndpointSerializer(Fields):
-    """What serves a model in an environment; callers POST to `url` + "/infer" with `headers`."""
-
-    environment = serializers.CharField()
-    model = serializers.CharField()
-    stable = serializers.CharField(allow_null=True)
-    previous = serializers.CharField(allow_null=True)
-    candidate = serializers.CharField(allow_null=True)
-    split = SplitSerializer()
-    url = serializers.URLField()
-    headers = serializers.DictField(child=serializers.CharField())
-    hold = HoldSerializer(allow_null=True)
 
 
 # ---- administration --------------------------------------------------------------------------------

@@ -6,8 +6,9 @@ from django.conf import settings
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from releases.api.answers import EndpointSerializer, EnvironmentSerializer, ReleaseSerializer
+from releases.api.answers import ReleaseSerializer
 from releases.api.pagination import Pages
+from releases.api.place_answers import EndpointSerializer, EnvironmentSerializer
 from releases.api.releases import with_forecast
 from releases.api.requests import EnvironmentForm, NoQuery, ReasonForm
 from releases.api.schema import described, listed
@@ -71,12 +72,14 @@ class EndpointViews(TenantViewSet):
         self.query(NoQuery)
         related = ("tenant", "environment", "model", "stable", "previous")
         rows = Endpoint.objects.filter(tenant=self.actor.tenant).select_related(*related)
-        return Pages("id").answer(request, rows, document.of_endpoints)
+        at = self.now()
+        return Pages("id").answer(request, rows, lambda page: document.of_endpoints(page, at))
 
     @described("get_endpoints", EndpointSerializer, summary="What serves a model in an environment")
     def retrieve(self, request: Request, tenant: str, environment: str, model: str) -> Response:
         """One endpoint."""
-        return Response(document.of_endpoints([find.endpoint(self.actor, environment, model)])[0])
+        endpoint = find.endpoint(self.actor, environment, model)
+        return Response(document.of_endpoints([endpoint], self.now())[0])
 
     @described(
         "rollback_endpoints",
@@ -104,4 +107,4 @@ class EndpointViews(TenantViewSet):
         The body is `{"reason": "…"}`; OpenAPI's tools leave bodies of DELETE out."""
         reason = self.content(ReasonForm)["reason"]
         endpoint = commands.lift_hold(self.actor, environment, model, reason=reason, at=self.now())
-        return Response(document.of_endpoints([endpoint])[0])
+        return Response(document.of_endpoints([endpoint], self.now())[0])

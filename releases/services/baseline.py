@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, Self
 
 from releases.domain.judge import Increments
-from releases.domain.judge.selftest import SelfTest, self_test
+from releases.domain.judge.selftest import SelfTest
 from releases.models import Endpoint
 
 OLDEST = 300.0
@@ -62,6 +62,20 @@ class Baseline:
         )
 
     @property
+    def increments(self) -> list[Increments]:
+        """The samples as the judge takes them."""
+        return [
+            Increments(
+                seconds=sample.seconds,
+                requests=sample.requests,
+                errors=sample.errors,
+                latency_ms=sample.latency or None,
+                bounds_ms=self.bounds_ms if sample.latency else (),
+            )
+            for sample in self.samples
+        ]
+
+    @property
     def seconds(self) -> float:
         """The time that the samples cover."""
         return sum(sample.seconds for sample in self.samples)
@@ -102,22 +116,6 @@ def baseline_of(endpoint: Endpoint, at: datetime) -> Baseline | None:
     if at.timestamp() - stored["at"] > OLDEST:
         return None
     return Baseline.of_stored(stored)
-
-
-def self_test_of(baseline: Baseline) -> SelfTest:
-    """Test stable against itself now; about 10 ms."""
-    return self_test(
-        [
-            Increments(
-                seconds=sample.seconds,
-                requests=sample.requests,
-                errors=sample.errors,
-                latency_ms=sample.latency or None,
-                bounds_ms=baseline.bounds_ms if sample.latency else (),
-            )
-            for sample in baseline.samples
-        ]
-    )
 
 
 def _self_test(stored: Mapping[str, Any] | None) -> SelfTest | None:

@@ -14,17 +14,18 @@ import psycopg
 from django.db import connection, transaction
 
 from releases.domain.judge import Increments, Totals, increment
+from releases.domain.judge.selftest import self_tests
 from releases.models import Endpoint
 from releases.ports import Counters, MetricSource
-from releases.services.baseline import OLDEST, Baseline, self_test_of
+from releases.services.baseline import OLDEST, Baseline
 from releases.services.deployments import deployment_ref
 
 MOST_SAMPLES = 60
 SHORTEST_SAMPLE = 1.0
 """Messages may come twice: a sample of less says nothing."""
 SELF_TEST_EVERY = 60.0
-MOST_SELF_TESTS = 25
-"""The judge takes about 10 ms for one; those that have waited longest come first."""
+MOST_SELF_TESTS = 100
+"""The judge takes its time; those that have waited longest come first."""
 
 _STORE = """
 UPDATE releases_endpoint e SET baseline = u.baseline::jsonb
@@ -96,15 +97,14 @@ def _after(known: Mapping[str, Any], seen: Counters, at: float) -> dict[str, Any
     step = increment(previous, totals)
     if step is None or (previous is not None and step.seconds < SHORTEST_SAMPLE):
         return None
-    predictions: Mapping[str, int] = getattr(seen, "predictions", {})
     return {
         **known,
         "at": at,
         "totals": {name: getattr(totals, name) for name in _TOTALS},
         "bounds_ms": totals.bounds_ms,
         "samples": [] if previous is None else _samples(known, step, totals),
-        "predictions": _added(known["predictions"], known["counted"], predictions),
-        "counted": dict(predictions) or known["counted"],  # empty: the source could not tell
+        "predictions": _added(known["predictions"], known["counted"], seen.predictions),
+        "counted": dict(seen.predictions) or known["counted"],  # empty: the source could not tell
     }
 
 
@@ -151,9 +151,10 @@ def _test(found: Sequence[_Found], at: float) -> None:
     """Test stable against itself where that was last done a while ago."""
     waiting = [(_tested(one.stored), one) for one in found if one.stored["samples"]]
     due = [(last, one) for last, one in waiting if at - last >= SELF_TEST_EVERY]
-    for _, one in sorted(due, key=lambda pair: pair[0])[:MOST_SELF_TESTS]:
-        tested = self_test_of(Baseline.of_stored(one.stored))
-        one.stored["self_test"] = {"at": at, **asdict(tested)}
+    now = [one for _, one in sorted(due, key=lambda pair: pair[0])[:MOST_SELF_TESTS]]
+    results = self_tests([Baseline.of_stored(one.stored).increments for one in now])
+    for one, result in zip(now, results, strict=True):
+        one.stored["self_test"] = {"at": at, **asdict(result)}
 
 
 def _tested(stored: Mapping[str, Any]) -> float:

@@ -5,12 +5,14 @@ routes, for links, and nothing else of HTTP.
 """
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
 from django.conf import settings
 from django.urls import reverse
 
+from releases.domain.judge.selftest import SelfTest
 from releases.domain.release import ACTIVE, Gate
 from releases.domain.verdict import NO_VERDICT, finite
 from releases.models import (
@@ -24,6 +26,7 @@ from releases.models import (
     ValidationCheck,
 )
 from releases.services import approvals
+from releases.services.baseline import baseline_of
 
 RELATED = ("tenant", "endpoint__environment", "endpoint__model", "version", "stable")
 """What to select with releases that are to be described, so that none costs a query of its own."""
@@ -145,14 +148,17 @@ def of_transition(transition: Transition) -> dict[str, Any]:
     }
 
 
-def of_endpoints(endpoints: Sequence[Endpoint]) -> list[dict[str, Any]]:
-    """What serves at each endpoint; two queries for all of them."""
+def of_endpoints(endpoints: Sequence[Endpoint], at: datetime) -> list[dict[str, Any]]:
+    """What serves at each endpoint at this time; two queries for all of them."""
     places = [endpoint.pk for endpoint in endpoints]
     active = Release.objects.select_related("version").filter(endpoint__in=places, phase__in=ACTIVE)
     releases = {release.endpoint_id: release for release in active}
     standing = Hold.objects.select_related("version").filter(endpoint__in=places, lifted_at__isnull=True)
     holds = {hold.endpoint_id: hold for hold in standing.order_by("placed_at")}  # the newest stays
-    return [_endpoint(place, releases.get(place.pk), holds.get(place.pk)) for place in endpoints]
+    return [
+        {**_endpoint(place, releases.get(place.pk), holds.get(place.pk)), "baseline": _baseline(place, at)}
+        for place in endpoints
+    ]
 
 
 def _endpoint(endpoint: Endpoint, release: Release | None, hold: Hold | None) -> dict[str, Any]:
@@ -169,6 +175,27 @@ def _endpoint(endpoint: Endpoint, release: Release | None, hold: Hold | None) ->
         "headers": {},
         "hold": None if hold is None else of_hold(hold),
     }
+
+
+def _baseline(endpoint: Endpoint, at: datetime) -> dict[str, Any] | None:
+    """What stable does; None when nobody knows."""
+    found = baseline_of(endpoint, at)
+    if found is None:
+        return None
+    return {
+        "at": moment(datetime.fromtimestamp(found.at, UTC)),
+        "seconds": found.seconds,
+        "requests_per_second": found.requests_per_second,
+        "error_rate": found.error_rate,
+        "requests": found.requests,
+        "errors": found.errors,
+        "self_test": None if found.self_test is None else of_self_test(found.self_test),
+    }
+
+
+def of_self_test(test: SelfTest) -> dict[str, Any]:
+    """Stable against itself."""
+    return asdict(test)
 
 
 def of_hold(hold: Hold) -> dict[str, Any]:

@@ -30,6 +30,7 @@ def export(release: Release, *, at: datetime) -> dict[str, Any]:
         "note": release.note,
         "kind": release.kind,
         "plan_digest": release.plan_digest,
+        "self_test": release.self_test or None,
         "version": _version(release),
         "checks": [document.of_check(check) for check in release.checks.order_by("id")],
         "approvals": [

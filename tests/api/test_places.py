@@ -1,8 +1,10 @@
 """Environments and endpoints over the API."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
 from releases.models import Hold
 from tenants.models import AuditEvent
@@ -13,6 +15,7 @@ from tests.api.test_problems import assert_problem
 
 ENDPOINT_KEYS = [
     *("environment", "model", "stable", "previous", "candidate", "split", "url", "headers", "hold"),
+    "baseline",
 ]
 
 
@@ -70,6 +73,33 @@ def test_endpoint_during_a_canary_shows_both_versions_and_the_split(call: Call) 
     assert shown["split"] == {"stable": 90, "candidate": 10}
     assert shown["url"] == "http://127.0.0.1:8080/acme/production/v2/models/wine"
     assert_documented("get", HERE + "endpoints/production/wine/", answer)
+
+
+def test_endpoint_with_a_baseline_shows_traffic_errors_and_the_self_test(call: Call, scene: Scene) -> None:
+    bursts = {
+        **{"at": 0.0, "pairs": 30, "phi_errors": 2.4, "phi_latency": None, "evidence": 1e12},
+        **{"warns": True, "sentence": "stable's errors come in bursts"},
+    }
+    factories.baseline(scene.at_mead, 48, 0.0025, self_test=bursts)
+    for path in ("endpoints/production/mead/", "endpoints/"):
+        answer = call("get", path)
+        assert_documented("get", HERE + path, answer)
+    shown = call("get", "endpoints/production/mead/").json()["baseline"]
+    assert shown.pop("at").endswith("Z")
+    assert shown.pop("self_test") == {
+        **{"pairs": 30, "phi_errors": 2.4, "phi_latency": None, "evidence": 1e12},
+        **{"warns": True, "sentence": "stable's errors come in bursts"},
+    }
+    assert shown == {
+        **{"seconds": 600.0, "requests_per_second": 48.0, "error_rate": 70 / 28_800},
+        **{"requests": 28_800, "errors": 70},
+    }
+
+
+def test_endpoint_without_a_recent_reading_has_no_baseline(call: Call, scene: Scene) -> None:
+    assert call("get", "endpoints/production/mead/").json()["baseline"] is None
+    factories.baseline(scene.at_mead, at=timezone.now() - timedelta(minutes=6))
+    assert call("get", "endpoints/production/mead/").json()["baseline"] is None
 
 
 def test_endpoint_at_rest_has_no_candidate_and_shows_its_hold(call: Call, scene: Scene) -> None:

@@ -166,6 +166,17 @@ def test_evidence_holds_the_whole_record(call: Call, sampled: Release, scene: Sc
     assert len(record["samples"]) == 6
 
 
+def test_evidence_holds_the_self_test_of_the_filing(call: Call, scene: Scene) -> None:
+    assert evidence(call)["record"]["self_test"] is None
+    factories.baseline(scene.at_mead)
+    filed = call(
+        *("post", "releases/"), body={"model": "mead", "version": "1.3.0", "environment": "production"}
+    ).json()
+    record = call("get", f"releases/{filed['id']}/evidence/").json()["record"]
+    assert record["self_test"]["at"] == filed["requested_at"]
+    assert record["self_test"]["sentence"].startswith("too little traffic yet to test stable")
+
+
 def test_evidence_the_same_record_has_the_same_seal_on_another_day(sampled: Release) -> None:
     first = evidence_export.export(sampled, at=START)
     later = evidence_export.export(sampled, at=START + timedelta(days=400))

@@ -7,7 +7,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from releases.models import Endpoint
+from releases.models import Endpoint, Release
 from releases.services import baseline_sweep
 from releases.services.baseline import Baseline, baseline_of
 from tests import factories
@@ -139,6 +139,24 @@ def test_baseline_read_twice_at_once_takes_one_sample(serving: Rig):
     assert len(known(serving).samples) == 1
 
 
+def test_baseline_counts_predictions_over_restarts(serving: Rig):
+    source = serving.world.metrics
+
+    class Predicting:
+        def __init__(self, **counts: int) -> None:
+            self.counts = counts
+
+        def read(self, refs):
+            return {ref: replace(seen, predictions=self.counts) for ref, seen in source.read(refs).items()}
+
+    readings = [{"0": 5, "1": 7}, {"0": 9, "1": 7}, {}, {"0": 12, "1": 7}, {"0": 2, "2": 1}]
+    for number, counts in enumerate(readings):
+        source.now += 10
+        at = serving.at + timedelta(seconds=10 * (number + 1))
+        baseline_sweep.read_baselines("local", Predicting(**counts), at)
+    assert known(serving).predictions == {"0": 14, "1": 7, "2": 1}
+
+
 def test_baseline_of_many_endpoints_takes_one_question_and_one_statement(serving: Rig, monkeypatch):
     for number in range(30):
         model = factories.model(serving.cast.acme, f"wine-{number}")
@@ -201,3 +219,21 @@ def test_baseline_has_a_self_test_that_is_made_anew_after_a_minute(serving: Rig)
     assert (
         Endpoint.objects.get(environment=serving.production).baseline["self_test"]["at"] == first["at"] + 60
     )
+
+
+def test_release_keeps_the_self_test_of_the_moment_when_it_was_filed(serving: Rig):
+    version = Endpoint.objects.get(environment=serving.production).stable
+    for number in range(60):
+        serving.errors[str(version.version)] = 0.3 if number % 4 == 0 else 0.0
+        read(serving)
+    release = serving.file(serving.register())
+    kept = Release.objects.get(pk=release.pk).self_test
+    assert kept["warns"]
+    assert kept["sentence"].startswith("stable's errors come in bursts (dispersion ")
+    assert kept["at"] == serving.at.isoformat().replace("+00:00", "Z")
+    read(serving, 5)
+    assert Release.objects.get(pk=release.pk).self_test == kept
+
+
+def test_release_filed_without_a_baseline_has_no_self_test(rig: Rig):
+    assert rig.file(rig.register()).self_test == {}

@@ -108,6 +108,24 @@ def test_it_shows_what_serves_and_what_is_held(scene: Scene, login: Login) -> No
     assert "/endpoints/production/wine/back/" not in page
 
 
+def test_it_shows_the_traffic_of_stable_and_warns_of_bursts(scene: Scene, login: Login) -> None:
+    assert "no traffic seen yet" in get(login, "endpoints/")
+    sentence = "stable's errors come in bursts (dispersion 2.40 over 30 pairs)"
+    test = {"pairs": 30, "phi_errors": 2.4, "phi_latency": None, "evidence": 7.5}
+    calm = {**test, "warns": False, "sentence": "stable against itself: calm"}
+    factories.baseline(scene.at_mead, 50, 0.002, self_test=calm)
+    page = get(login, "endpoints/").replace("\N{NO-BREAK SPACE}", " ")
+    assert "50 requests/s, 0.2 % errors in the last 10 min" in page
+    assert "Stable against itself: calm." in page
+    assert "#s-flag" not in page
+    factories.baseline(scene.at_mead, self_test={**test, "warns": True, "sentence": sentence})
+    page = get(login, "endpoints/").replace("\N{NO-BREAK SPACE}", " ")
+    assert "errors come in bursts (dispersion 2.40 over 30 pairs)" in page
+    assert "#s-flag" in page
+    factories.baseline(scene.at_mead, 0)
+    assert "no request in the last 10 min" in get(login, "endpoints/").replace("\N{NO-BREAK SPACE}", " ")
+
+
 def test_it_goes_back_to_the_previous_version(scene: Scene, login: Login) -> None:
     client = login("ada")
     assert (

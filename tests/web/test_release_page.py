@@ -39,6 +39,16 @@ def test_it_says_the_state_the_reason_and_what_is_next(scene: Scene, login: Logi
     assert "Promotes by itself when the hold is over and the candidate is certified" in page
 
 
+def test_it_warns_near_the_verdict_when_stable_failed_its_self_test(scene: Scene, login: Login) -> None:
+    assert 'id="self-test"' not in show(login("ada"), scene.canary)
+    for warns in (False, True):
+        scene.canary.self_test = {"warns": warns, "sentence": "stable's errors come in bursts"}
+        scene.canary.save(update_fields=["self_test"])
+        page = show(login("ada"), scene.canary)
+        assert ("errors come in bursts" in page) is warns
+    assert page.index('id="self-test"') < page.index('id="verdict-title"')
+
+
 def test_it_draws_every_sample_of_both_arms(scene: Scene, login: Login) -> None:
     drawn = figures(show(login("cleo"), scene.canary))
     assert set(drawn) == {"split", "errors", "latency", "evidence"}

@@ -27,7 +27,6 @@ from releases.domain.judge.evidence import fold, weigh
 from releases.domain.judge.rules import JudgeRules, RuleBatch
 from releases.domain.judge.samples import Floats, Sample, SampleBatch
 from releases.domain.judge.state import initial_state
-from releases.domain.verdict import LARGEST_EVIDENCE
 
 WARN_ABOVE = 1.2
 """A dispersion that is worth a warning."""
@@ -41,6 +40,8 @@ INCIDENT_PAIRS = 2
 """What begins and ends once, for all, falls into so many pairs; a warning has to stand without them."""
 CENTRAL_MASSES = (0.5, 0.05)
 """Latency is tested at the bounds with about these shares of the requests above them."""
+HIGHEST_EVIDENCE = 1e12
+"""More is not told apart: a number that every JSON carries as it is."""
 
 Pair = tuple[Increments, Increments]
 
@@ -85,11 +86,22 @@ class _Scatter:
 
 def self_test(samples: Sequence[Increments], seed: int = 1) -> SelfTest:
     """Test stable's samples, oldest first, against each other; `seed` is the coin's."""
-    pairs = [
-        (first, second)
-        for first, second in zip(samples[::2], samples[1::2], strict=False)
-        if first.requests and second.requests
-    ]
+    return self_tests([samples], seed)[0]
+
+
+def self_tests(stables: Sequence[Sequence[Increments]], seed: int = 1) -> list[SelfTest]:
+    """Test many, each by itself: the judge takes about as long for twenty as for one."""
+    paired = [_pairs(samples) for samples in stables]
+    evidence = _highest_evidence(paired, seed)
+    return [_result(pairs, highest) for pairs, highest in zip(paired, evidence, strict=True)]
+
+
+def _pairs(samples: Sequence[Increments]) -> list[Pair]:
+    neighbours = zip(samples[::2], samples[1::2], strict=False)
+    return [(first, second) for first, second in neighbours if first.requests and second.requests]
+
+
+def _result(pairs: Sequence[Pair], evidence: float) -> SelfTest:
     errors = _scatter("errors", *_events(pairs))
     slow = [_scatter("slow answers", *_slower(pairs, bound)) for bound in _central_bounds(pairs)]
     known = [found for found in slow if found]
@@ -99,7 +111,7 @@ def self_test(samples: Sequence[Increments], seed: int = 1) -> SelfTest:
         pairs=len(pairs),
         phi_errors=errors.phi if errors else None,
         phi_latency=latency.phi if latency else None,
-        evidence=_highest_evidence(pairs, seed),
+        evidence=evidence,
         warns=any(scatter.is_in_bursts for scatter in found),
         sentence=_sentence(pairs, found),
     )
@@ -163,17 +175,25 @@ def _central_bounds(pairs: Sequence[Pair]) -> list[float]:
     return [bounds[index] for index in sorted(nearest)]
 
 
-def _highest_evidence(pairs: Sequence[Pair], seed: int) -> float:
-    """What the judge itself thinks of one half against the other, at its highest."""
-    rules = RuleBatch.of([JudgeRules(error_rate_max=None)])
-    coins = np.random.default_rng(seed).integers(2, size=len(pairs))
-    state, highest = initial_state(1), 0.0
-    for pair, coin in zip(pairs, coins, strict=True):
-        seconds = sum(half.seconds for half in pair) / 2
-        sample = Sample(seconds, stable=pair[1 - coin], candidate=pair[coin])
-        state = fold(rules, state, SampleBatch.of([sample]))
-        highest = max(highest, float(weigh(rules, state).harm[0]))
-    return math.exp(highest) if highest < math.log(LARGEST_EVIDENCE) else LARGEST_EVIDENCE
+def _highest_evidence(paired: Sequence[Sequence[Pair]], seed: int) -> list[float]:
+    """What the judge itself thinks of one half of each stable against the other, at its highest."""
+    rules = RuleBatch.of([JudgeRules(error_rate_max=None, compare_predictions=False)] * len(paired))
+    looks = max(map(len, paired), default=0)
+    coins = np.random.default_rng(seed).integers(2, size=looks)
+    state, highest = initial_state(len(paired)), np.zeros(len(paired))
+    for look, coin in enumerate(coins):
+        halves = [_halves(pairs[look], coin) if look < len(pairs) else NO_SAMPLE for pairs in paired]
+        state = fold(rules, state, SampleBatch.of(halves))
+        highest = np.maximum(highest, weigh(rules, state).harm)
+    return [math.exp(min(log, math.log(HIGHEST_EVIDENCE))) for log in highest]
+
+
+def _halves(pair: Pair, coin: int) -> Sample:
+    seconds = sum(half.seconds for half in pair) / 2
+    return Sample(seconds, stable=pair[1 - coin], candidate=pair[coin])
+
+
+NO_SAMPLE = Sample(0.0, stable=None, candidate=None)
 
 
 def _sentence(pairs: Sequence[Pair], found: Sequence[_Scatter]) -> str:

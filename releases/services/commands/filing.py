@@ -10,10 +10,12 @@ import rfc8785
 from django.db import IntegrityError, transaction
 
 from releases.domain.errors import Conflict, Invalid, NotFound
+from releases.domain.judge.selftest import self_test
 from releases.domain.plan import RolloutPlan
 from releases.domain.release import ACTIVE, start
 from releases.models import Endpoint, Environment, Hold, IdempotencyKey, ModelVersion, Release
-from releases.services import find, history
+from releases.services import document, find, history
+from releases.services.baseline import baseline_of
 from tenants import audit
 from tenants.access import Actor
 from tenants.roles import Capability
@@ -83,6 +85,7 @@ def file_release(
                 requested_at=at,
                 next_wake_at=at,
                 reason="filed; validation comes next",
+                self_test=_self_test(endpoint, at),
             )
             release.set_state(start(at.timestamp()))
             release.save(force_insert=True)
@@ -194,6 +197,14 @@ def _endpoint(version: ModelVersion, place: Environment) -> Endpoint:
         .select_related("tenant", "environment", "model", "stable")
         .get(pk=endpoint.pk)
     )
+
+
+def _self_test(endpoint: Endpoint, at: datetime) -> dict[str, Any]:
+    """What stable against itself gives at this moment: how far the judge's promise will carry."""
+    found = baseline_of(endpoint, at)
+    if found is None:
+        return {}
+    return {"at": document.moment(at), **document.of_self_test(self_test(found.increments))}
 
 
 def _check_endpoint(endpoint: Endpoint, version: ModelVersion, place: Environment) -> None:

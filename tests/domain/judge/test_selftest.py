@@ -1,12 +1,14 @@
 """Stable against itself: independent requests scatter as they should, bursts do not."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from releases.domain.judge import Increments
-from releases.domain.judge.selftest import FEWEST_PAIRS, self_test
+from releases.domain.judge.selftest import FEWEST_PAIRS, self_test, self_tests
 
 BOUNDS = (5.0, 10.0, 20.0, 50.0, 100.0)
 SHARES = (0.3, 0.35, 0.2, 0.11, 0.03, 0.01)
@@ -39,7 +41,7 @@ def bad_seconds(rng, share, requests=48):
 
 def test_self_test_of_independent_requests_gives_about_one_and_rarely_warns():
     rng = np.random.default_rng(1)
-    tests = [self_test(stable(rng)) for _ in range(200)]
+    tests = self_tests([stable(rng) for _ in range(200)])
     assert np.mean([test.phi_errors for test in tests]) == pytest.approx(1, abs=0.05)
     assert np.mean([test.phi_latency for test in tests]) == pytest.approx(1, abs=0.05)
     assert sum(test.warns for test in tests) <= 5
@@ -48,21 +50,21 @@ def test_self_test_of_independent_requests_gives_about_one_and_rarely_warns():
 
 def test_self_test_of_rates_that_drift_for_all_does_not_warn():
     rng = np.random.default_rng(2)
-    tests = [self_test(stable(rng, lambda second: 0.002 + 0.08 * second / 600)) for _ in range(100)]
+    tests = self_tests([stable(rng, lambda second: 0.002 + 0.08 * second / 600) for _ in range(100)])
     assert sum(test.warns for test in tests) <= 2
     assert np.mean([test.phi_errors for test in tests]) == pytest.approx(1, abs=0.1)
 
 
 def test_self_test_of_errors_with_a_rate_of_their_own_per_sample_warns():
     rng = np.random.default_rng(3)
-    tests = [self_test(beta_binomial(rng, 0.02, 0.01)) for _ in range(50)]
+    tests = self_tests([beta_binomial(rng, 0.02, 0.01) for _ in range(50)])
     assert sum(test.warns for test in tests) >= 48
     assert np.mean([test.phi_errors for test in tests]) > 4
 
 
 def test_self_test_of_seconds_in_which_everything_fails_warns():
     rng = np.random.default_rng(4)
-    tests = [self_test(bad_seconds(rng, 0.05)) for _ in range(50)]
+    tests = self_tests([bad_seconds(rng, 0.05) for _ in range(50)])
     assert sum(test.warns for test in tests) >= 48
     assert np.median([test.evidence for test in tests]) > 1e6
 
@@ -79,7 +81,7 @@ def test_self_test_of_slow_seconds_warns_of_latency_alone():
 
 def test_self_test_with_one_incident_that_ends_rarely_warns_and_says_so():
     rng = np.random.default_rng(6)
-    tests = [self_test(stable(rng, lambda second: 0.2 if 210 <= second < 240 else 0.005)) for _ in range(50)]
+    tests = self_tests([stable(rng, lambda second: 0.2 if 210 <= second < 240 else 0.005) for _ in range(50)])
     assert sum(test.warns for test in tests) <= 8
     calm = next(test for test in tests if not test.warns)
     assert "one incident apart" in calm.sentence
@@ -122,7 +124,7 @@ def test_self_test_dispersion_of_two_errors_against_none_is_two_by_hand():
 counts = st.integers(0, 400).flatmap(lambda n: st.tuples(st.just(n), st.integers(0, n)))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(st.lists(counts, min_size=0, max_size=60), st.integers(0, 2**32 - 1))
 def test_self_test_dispersion_does_not_depend_on_the_coin(rows, seed):
     samples = [sample(requests, errors) for requests, errors in rows]
@@ -131,7 +133,7 @@ def test_self_test_dispersion_does_not_depend_on_the_coin(rows, seed):
     assert one.evidence >= 1
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(st.lists(counts, min_size=40, max_size=60))
 def test_self_test_is_the_same_when_the_halves_of_each_pair_are_swapped(rows):
     samples = [sample(requests, errors) for requests, errors in rows]
@@ -140,3 +142,11 @@ def test_self_test_is_the_same_when_the_halves_of_each_pair_are_swapped(rows):
     one, other = self_test(samples), self_test(swapped)
     assert one.phi_errors == (None if other.phi_errors is None else pytest.approx(other.phi_errors))
     assert one.pairs == other.pairs
+
+
+def test_self_tests_of_many_are_those_of_each_alone():
+    rng = np.random.default_rng(9)
+    stables = [stable(rng), [], bad_seconds(rng, 0.1)[:17], stable(rng, requests=5.0, samples=43)]
+    together, alone = self_tests(stables), [self_test(samples) for samples in stables]
+    assert [replace(test, evidence=0) for test in together] == [replace(test, evidence=0) for test in alone]
+    assert [test.evidence for test in together] == pytest.approx([test.evidence for test in alone])
