@@ -73,6 +73,8 @@ def paths_ahead(
     logs = np.full((PATHS, POINTS), np.inf if limits else 0.0)
     for limit in limits:
         logs = np.minimum(logs, log_evidence(limit, reach, random))
+    # A path that has come to the bar stays there: it is certified.
+    logs = np.where(np.logical_or.accumulate(logs >= bar, axis=1), bar, logs)
     low, median, high = np.exp(np.minimum(np.quantile(logs, [0.1, 0.5, 0.9], axis=0), 700.0))
     return PathsAhead(at, low, median, high, certain)
 

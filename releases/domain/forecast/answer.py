@@ -82,12 +82,19 @@ class Regression:
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """A plan that can be decided. `change`: "weight" of the last step, or "max_canary_seconds"."""
+    """A plan that can be decided. `change`: "weight" of the last step, or "max_canary_seconds". `word`: what
+    to do; `effect`: what comes of it."""
 
     change: str
     value: int
     plan: RolloutPlan
-    sentence: str
+    word: str
+    effect: str
+
+    @property
+    def sentence(self) -> str:
+        """Both in one."""
+        return f"{self.word[0].lower()}{self.word[1:]}: {self.effect}"
 
     def to_json(self) -> dict[str, Any]:
         return {

@@ -11,6 +11,7 @@ import numpy as np
 from releases.domain.forecast import words
 from releases.domain.forecast.answer import PROPOSED_SHARE, Proposal
 from releases.domain.forecast.course import Floats, course_of
+from releases.domain.judge.explanation import duration
 from releases.domain.plan import LONGEST_SECONDS, RolloutPlan
 
 HEAVIEST = 75
@@ -41,7 +42,8 @@ def _heavier(plan: RolloutPlan, given: float) -> Proposal | None:
     weight = next((w for w in range(lightest, HEAVIEST + 1) if ends(w) <= window), None)
     if weight is None:
         return None
-    return Proposal("weight", weight, with_weight(weight), words.heavier(weight, ends(weight)))
+    word = f"Give the last step {weight} %"
+    return Proposal("weight", weight, with_weight(weight), word, words.heavier(ends(weight)))
 
 
 def _longer(plan: RolloutPlan, given: float) -> Proposal | None:
@@ -50,7 +52,8 @@ def _longer(plan: RolloutPlan, given: float) -> Proposal | None:
     if not course.window < seconds <= LONGEST_SECONDS:
         return None
     changed = replace(plan, max_canary_seconds=seconds)
-    return Proposal("max_canary_seconds", seconds, changed, words.longer(seconds, course.window))
+    word = f"Wait up to {duration(seconds)}"
+    return Proposal("max_canary_seconds", seconds, changed, word, words.longer(course.window))
 
 
 def _round_up(seconds: float) -> int:

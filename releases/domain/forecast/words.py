@@ -132,11 +132,12 @@ def slow_unknown(plan: RolloutPlan) -> str:
     return f"when p95 is proven below {limit} cannot be said: no latencies are known"
 
 
-def heavier(weight: int, seconds: float) -> str:
-    often = f"{10 * PROPOSED_SHARE:.0f} of 10 times"
-    return f"give the last step {weight} %: then it is certain within {duration(seconds)}, {often}"
+def heavier(seconds: float) -> str:
+    return f"certain within {duration(seconds)}, {_OFTEN}"
 
 
-def longer(seconds: int, instead: float) -> str:
-    often = f"{10 * PROPOSED_SHARE:.0f} of 10 times"
-    return f"wait up to {duration(seconds)} instead of {duration(instead)}: certain by then, {often}"
+def longer(instead: float) -> str:
+    return f"certain by then, {_OFTEN}, instead of undecided after {duration(instead)}"
+
+
+_OFTEN = f"{10 * PROPOSED_SHARE:.0f} of 10 times"
