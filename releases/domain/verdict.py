@@ -137,6 +137,11 @@ class Verdict:
         speaking = (RuleState.HARM, RuleState.FLAG, RuleState.NO_DATA)
         return not any(rule.state in speaking for rule in self.rules)
 
+    @property
+    def evidence_by_rule(self) -> dict[str, float]:
+        """The evidence of every rule that is on."""
+        return {rule.rule: rule.evidence for rule in self.rules if rule.state is not RuleState.OFF}
+
     def to_json(self) -> dict[str, Any]:
         certificate = self.certificate_evidence
         return {

@@ -78,6 +78,10 @@ class Sample(models.Model):
     # Evidence after this sample (on the candidate's row): e-values, not logarithms.
     harm_evidence = models.FloatField(null=True)
     certificate_evidence = models.FloatField(null=True)
+    # Of each comparison by itself; none while it is off.
+    errors_evidence = models.FloatField(null=True)
+    latency_evidence = models.FloatField(null=True)
+    predictions_evidence = models.FloatField(null=True)
 
     class Meta:
         ordering = ["at", "arm"]

@@ -259,5 +259,9 @@ def _rows(
         if arm == "candidate":
             row.harm_evidence = verdict.harm_evidence
             row.certificate_evidence = verdict.certificate_evidence
+            of_rule = verdict.evidence_by_rule
+            row.errors_evidence = of_rule.get(judge.ERRORS_VS_STABLE)
+            row.latency_evidence = of_rule.get(judge.LATENCY_VS_STABLE)
+            row.predictions_evidence = of_rule.get(judge.PREDICTIONS_VS_STABLE)
         rows.append(row)
     return rows

@@ -24,17 +24,32 @@ def confidence_interval(requests: Floats, errors: Floats, log_limit: Floats) -> 
     a = b = 1/2, S errors in n requests, `log_limit` = log(1/alpha); each (R,). Without requests it
     is everything, (0, 1).
     """
-    mixture = betaln(0.5 + errors, 0.5 + requests - errors) - betaln(0.5, 0.5)
+    mixture = _log_mixture(requests, errors)
 
     def inside(p: Floats) -> Bools:
-        likelihood = xlogy(errors, p) + xlog1py(requests - errors, -p)
-        result: Bools = mixture - likelihood < log_limit
+        result: Bools = mixture - _log_likelihood(p, requests, errors) < log_limit
         return result
 
     mode = np.where(requests > 0, errors / np.maximum(requests, 1.0), 0.5)
     low = _edge(inside, np.zeros_like(mode), mode)
     high = _edge(inside, np.ones_like(mode), mode)
     return np.where(errors > 0, low, 0.0), np.where(errors < requests, high, 1.0)
+
+
+def log_against(p: Floats, requests: Floats, errors: Floats) -> Floats:
+    """Log-evidence against the rate `p`, of any shape: the interval is where it is below log(1/alpha)."""
+    against: Floats = _log_mixture(requests, errors) - _log_likelihood(p, requests, errors)
+    return against
+
+
+def _log_mixture(requests: Floats, errors: Floats) -> Floats:
+    mixture: Floats = betaln(0.5 + errors, 0.5 + requests - errors) - betaln(0.5, 0.5)
+    return mixture
+
+
+def _log_likelihood(p: Floats, requests: Floats, errors: Floats) -> Floats:
+    likelihood: Floats = xlogy(errors, p) + xlog1py(requests - errors, -p)
+    return likelihood
 
 
 def _edge(inside: Callable[[Floats], Bools], out: Floats, into: Floats) -> Floats:

@@ -224,6 +224,7 @@ def release_page(actor: Actor, release_id: str, now: datetime) -> ReleasePage:
         release,
         transitions,
         series,
+        verdict,
         ends_at=hold_ends.timestamp() if hold_ends else None,
         now=now.timestamp(),
         ahead=outlook.paths,

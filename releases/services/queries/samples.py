@@ -4,6 +4,7 @@ A canary of a minute gives a point a second, one of a week still at most MOST_BI
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,6 +12,7 @@ from django.db import connection
 from django.db.models import Max, Min
 from numpy.typing import NDArray
 
+from releases.domain.judge import ERRORS_VS_STABLE, LATENCY_VS_STABLE, PREDICTIONS_VS_STABLE
 from releases.models import Sample
 
 MOST_BINS = 300
@@ -18,7 +20,8 @@ Floats = NDArray[np.float64]
 
 _COUNTS = """
     SELECT arm, extract(epoch FROM max(at))::float8, sum(requests), sum(errors), sum(seconds),
-           max(harm_evidence), (array_agg(certificate_evidence ORDER BY at DESC))[1]
+           max(harm_evidence), (array_agg(certificate_evidence ORDER BY at DESC))[1],
+           max(errors_evidence), max(latency_evidence), max(predictions_evidence)
     FROM releases_sample WHERE release_id = %(release)s
     GROUP BY arm, floor(extract(epoch FROM at) / %(width)s)
     ORDER BY 2
@@ -35,11 +38,24 @@ _LATENCIES = """
     GROUP BY arm, bin
     ORDER BY 2
 """
+_PREDICTIONS = """
+    SELECT arm, array_agg(total ORDER BY position)
+    FROM (
+        SELECT arm, position, sum(amount) AS total
+        FROM releases_sample, unnest(prediction_counts) WITH ORDINALITY AS bin(amount, position)
+        WHERE release_id = %(release)s
+        GROUP BY 1, 2
+    ) AS bins
+    GROUP BY arm
+"""
+_COMPARISONS = (ERRORS_VS_STABLE, LATENCY_VS_STABLE, PREDICTIONS_VS_STABLE)
 
 
 @dataclass(frozen=True, slots=True)
 class ArmSeries:
-    """One arm. `at` are Unix seconds at the end of each bin; counts are of the bin, not cumulative."""
+    """One arm. `at` are Unix seconds at the end of each bin; counts are of the bin, not cumulative.
+    `by_rule`: the evidence of each comparison, the highest of the bin, NaN where it was off.
+    `predictions`: all of them, per bin of predictions."""
 
     at: Floats = field(default_factory=lambda: np.zeros(0))
     requests: Floats = field(default_factory=lambda: np.zeros(0))
@@ -47,8 +63,10 @@ class ArmSeries:
     seconds: Floats = field(default_factory=lambda: np.zeros(0))
     harm: Floats = field(default_factory=lambda: np.zeros(0))
     certificate: Floats = field(default_factory=lambda: np.zeros(0))
+    by_rule: Mapping[str, Floats] = field(default_factory=dict)
     latency_at: Floats = field(default_factory=lambda: np.zeros(0))
     latency: Floats = field(default_factory=lambda: np.zeros((0, 0)))
+    predictions: Floats = field(default_factory=lambda: np.zeros(0))
 
     def requests_per_second(self, window: float = 30.0) -> float | None:
         """Over the newest `window` seconds; None without a sample."""
@@ -73,7 +91,7 @@ class Series:
 
 
 def series_of(release_id: str) -> Series:
-    """All samples of a release in at most MOST_BINS bins; three queries."""
+    """All samples of a release in at most MOST_BINS bins; four queries."""
     ends = Sample.objects.filter(release=release_id).aggregate(first=Min("at"), last=Max("at"))
     if ends["first"] is None:
         return Series()
@@ -84,11 +102,21 @@ def series_of(release_id: str) -> Series:
         counts = cursor.fetchall()
         cursor.execute(_LATENCIES, asked)
         latencies = cursor.fetchall()
-    return Series(stable=_arm("stable", counts, latencies), candidate=_arm("candidate", counts, latencies))
+        cursor.execute(_PREDICTIONS, asked)
+        predictions = dict(cursor.fetchall())
+    return Series(
+        stable=_arm("stable", counts, latencies, predictions),
+        candidate=_arm("candidate", counts, latencies, predictions),
+    )
 
 
-def _arm(arm: str, counts: list[tuple[object, ...]], latencies: list[tuple[object, ...]]) -> ArmSeries:
-    columns = np.array([row[1:] for row in counts if row[0] == arm], dtype=np.float64).reshape(-1, 6).T
+def _arm(
+    arm: str,
+    counts: list[tuple[object, ...]],
+    latencies: list[tuple[object, ...]],
+    predictions: Mapping[str, object],
+) -> ArmSeries:
+    columns = np.array([row[1:] for row in counts if row[0] == arm], dtype=np.float64).reshape(-1, 9).T
     slow = [row for row in latencies if row[0] == arm]
     size = max((len(row[2]) for row in slow), default=0)  # type: ignore[arg-type]
     whole = [row for row in slow if len(row[2]) == size]  # type: ignore[arg-type]
@@ -99,6 +127,8 @@ def _arm(arm: str, counts: list[tuple[object, ...]], latencies: list[tuple[objec
         seconds=columns[3],
         harm=columns[4],
         certificate=columns[5],
+        by_rule=dict(zip(_COMPARISONS, columns[6:], strict=True)),
         latency_at=np.array([row[1] for row in whole], dtype=np.float64),
         latency=np.array([row[2] for row in whole], dtype=np.float64).reshape(len(whole), size),
+        predictions=np.array(predictions.get(arm, ()), dtype=np.float64),
     )
