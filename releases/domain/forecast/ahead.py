@@ -31,7 +31,7 @@ from releases.domain.plan import RolloutPlan
 PRIOR_REQUESTS = 50.0
 """Until the candidate has answered some, it is believed to fail like stable: worth so many requests."""
 POINTS = 48
-HARM_PATHS = 40
+HARM_PATHS = 30
 
 
 @dataclass(frozen=True, slots=True)

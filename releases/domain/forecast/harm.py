@@ -14,10 +14,10 @@ from releases.domain.forecast.course import Course, Floats
 from releases.domain.judge import JudgeRules, RuleBatch, SampleBatch, decide, fold, initial_state, weigh
 from releases.domain.plan import RolloutPlan
 
-PATHS = 120
+PATHS = 100
 SEED = 20261123
 SHORTEST_SAMPLE = 1.0
-GROWTH = 1.16
+GROWTH = 1.2
 """Each sample is so much longer than the one before."""
 
 

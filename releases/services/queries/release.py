@@ -15,23 +15,12 @@ from releases.services.approvals import counts, gates
 from releases.services.commands import allowed_acts
 from releases.services.history import is_whole
 from releases.services.queries.banner import Banner, Facts, banner_of
+from releases.services.queries.buttons import WITH_TRAFFIC, Button, buttons_of
 from releases.services.queries.comparison import Comparison, compare
 from releases.services.queries.samples import Series, series_of
 from releases.services.queries.track import Mark, track_of
 from tenants.access import Actor
 from tenants.roles import Capability
-
-WITH_FIGURES = frozenset({Phase.CANARY, Phase.PAUSED, Phase.PROMOTING})
-
-
-@dataclass(frozen=True, slots=True)
-class Button:
-    """An act that is possible now, for this reader."""
-
-    act: str
-    word: str
-    icon: str
-    css: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +98,7 @@ class ReleasePage:
     @property
     def shows_figures(self) -> bool:
         """Whether the row of key figures says anything."""
-        return self.release.phase in WITH_FIGURES
+        return self.release.phase in WITH_TRAFFIC
 
     @property
     def seen(self) -> str:
@@ -254,7 +243,7 @@ def release_page(actor: Actor, release_id: str, now: datetime) -> ReleasePage:
         transitions=transitions,
         comparison=compare(release.stable, release.version),
         hold=hold,
-        buttons=_buttons(release, allowed),
+        buttons=buttons_of(release, allowed),
         may_decide=allowed["approve"] is None,
         why_not_decide=allowed["approve"] or "",
         may_lift=actor.may(Capability.OPERATE),
@@ -277,7 +266,7 @@ def _hold(release: Release, now: datetime) -> tuple[float | None, datetime | Non
 
 def _age(release: Release, now: datetime) -> int | None:
     """Seconds since the newest sample, while samples are to be expected."""
-    if release.phase not in WITH_FIGURES:
+    if release.phase not in WITH_TRAFFIC:
         return None
     since = release.sampled_at or release.phase_since
     return max(0, int((now - since).total_seconds()))
@@ -304,20 +293,3 @@ def _key_figures(
         },
         percentiles=figures.percentiles,
     )
-
-
-def _buttons(release: Release, allowed: dict[str, str | None]) -> list[Button]:
-    before_traffic = release.started_at is None and release.phase not in WITH_FIGURES
-    abort = (
-        Button("abort", "Withdraw", "close")
-        if before_traffic
-        else Button("abort", "Abort and roll back", "undo", "danger")
-    )
-    every = [
-        Button("resume", "Resume", "play", "primary"),
-        Button("pause", "Pause", "pause"),
-        Button("promote", "Promote now", "skip"),
-        abort,
-    ]
-    asked = release.intent
-    return [button for button in every if allowed[button.act] is None and button.act != asked]
