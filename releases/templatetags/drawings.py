@@ -6,11 +6,12 @@ Each says in words what it shows, for those who do not see it.
 from math import log10
 
 from django import template
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from releases.domain.judge.explanation import percent, percent_limit
 from releases.domain.verdict import ArmCounts, Interval
+from releases.services.charts.predictions import BinShares
 from releases.templatetags.ui import evidence
 
 register = template.Library()
@@ -75,6 +76,37 @@ def forest(
         _arm("s", 7, stable_interval, stable, top) if stable else "",
         _arm("c", 18, interval, candidate, top),
         note.replace(" %", "\N{NO-BREAK SPACE}%"),
+    )
+
+
+@register.simple_tag
+def shares(of: BinShares, top: float) -> str:
+    """One bin of predictions: a bar for each arm from 0 to `top`, its interval as a line across the end."""
+    arms = (
+        ("stable", 0, of.stable, of.stable_interval),
+        ("candidate", 9, of.candidate, of.candidate_interval),
+    )
+    bars = [
+        _share_bar(css, y, counts, interval, top) for css, y, counts, interval in arms if counts and interval
+    ]
+    words = "; ".join(
+        _words(name, counts, interval) for name, _, counts, interval in arms if counts is not None
+    )
+    return format_html(
+        '<svg class="shares" viewBox="0 0 100 16" preserveAspectRatio="none" role="img" '
+        'aria-label="{}">{}</svg>',
+        words,
+        format_html_join("", "{}", ((bar,) for bar in bars)),
+    )
+
+
+def _share_bar(css: str, y: int, counts: ArmCounts, interval: Interval, top: float) -> SafeString:
+    low, high, end = (f"{100 * min(value / top, 1.0):.1f}" for value in (*interval, counts.rate or 0.0))
+    return format_html(
+        '<rect class="{}" y="{}" width="{}" height="7"/>'
+        '<line class="interval {}" x1="{}" x2="{}" y1="{}" y2="{}"/>',
+        *(css, y, end),
+        *(css, low, high, y + 3.5, y + 3.5),
     )
 
 

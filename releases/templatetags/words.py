@@ -37,6 +37,7 @@ LOOKS = {
     "unreachable": Look("Unreachable", "s-unreachable", "warn"),
     "ok": Look("No harm", "s-pass", "success"),
     "flag": Look("Flagged", "s-flag", "warn"),
+    "notice": Look("Worth a look", "s-notice", "active"),
     "off": Look("Off", "s-skipped", ""),
     "running": Look("Running", "s-progress", "active"),
     "pass": Look("Passed", "s-pass", "success"),

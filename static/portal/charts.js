@@ -32,25 +32,29 @@
   function traces(figure) {
     const unit = figure.y.unit, widest = figure.series.reduce((a, b) => (b.x.length > a.x.length ? b : a));
     const utcRow = { x: widest.x.map(local), y: widest.y, mode: "lines", line: { width: 0, color: "rgba(0,0,0,0)" }, customdata: widest.x.map(utc), hovertemplate: "%{customdata}<extra>UTC</extra>" };
-    const order = [...figure.series].sort((a, b) => Boolean(b.lo && b.role === "candidate") - Boolean(a.lo && a.role === "candidate")); // the wider band lies below
+    // The wider band lies below everything, then the thin lines.
+    const depth = (s) => (s.lo && s.role === "candidate" ? 0 : s.thin ? 1 : 2);
+    const order = [...figure.series].sort((a, b) => depth(a) - depth(b));
+    const ceiling = figure.y.range[1];
     return [...order.flatMap((s) => {
       const colour = token(s.role);
       const x = s.x.map(local);
       const out = [];
       if (s.lo) {
         const quiet = { x, mode: "lines", line: { width: s.faint ? 0 : 0.75, color: faded(colour, 0.55) }, hoverinfo: "skip", connectgaps: false };
-        out.push({ ...quiet, y: s.lo }, { ...quiet, y: s.hi, fill: "tonexty", fillcolor: faded(colour, s.faint ? 0.1 : s.role === "candidate" ? 0.12 : 0.2) });
+        const hi = s.hi.map((v, i) => v ?? (s.lo[i] === null ? null : ceiling)); // without an upper edge: to the top
+        out.push({ ...quiet, y: s.lo }, { ...quiet, y: hi, fill: "tonexty", fillcolor: faded(colour, s.faint ? 0.1 : s.role === "candidate" ? 0.12 : 0.2) });
       }
-      const tail = s.lo ? s.y.map((_, i) => `  (${shown(s.lo[i], "")} to ${shown(s.hi[i], unit)})`) : s.y.map(() => "");
+      const tail = s.lo ? s.y.map((_, i) => (s.lo[i] === null ? "" : s.hi[i] === null ? `  (${shown(s.lo[i], unit)} or more)` : `  (${shown(s.lo[i], "")} to ${shown(s.hi[i], unit)})`)) : s.y.map(() => "");
       const line = {
         x, y: s.y, name: s.name, mode: "lines", customdata: s.x.map((t, i) => [utc(t), tail[i], shown(s.y[i], unit)]),
-        line: { color: colour, width: s.faint ? 1 : s.role === "stable" ? 1.5 : 2, dash: s.dash || "solid", shape: figure.kind === "stack" ? "hv" : "linear" },
+        line: { color: colour, width: s.faint || s.thin ? 1.25 : s.role === "stable" ? 1.5 : 2, dash: s.dash || "solid", shape: figure.kind === "stack" ? "hv" : "linear" },
         opacity: s.dash && s.dash !== "solid" && figure.y.unit === "ms" ? 0.75 : 1,
         hovertemplate: "%{customdata[2]}%{customdata[1]}<extra>" + s.name + "</extra>",
       };
       if (figure.kind === "stack") Object.assign(line, { line: { ...line.line, width: s.role === "stable" ? 1.5 : 0 }, stackgroup: "one", fillcolor: faded(colour, s.role === "stable" ? 0.25 : 0.6) });
       out.push(line);
-      if (s.faint) return out; // the future has no newest sample to mark
+      if (s.faint || s.thin) return out; // the future has no newest sample to mark, and thin lines stay in the background
       const last = s.y.findLastIndex((v) => v !== null);
       if (figure.kind !== "stack" && last >= 0)
         out.push({ x: [x[last]], y: [s.y[last]], mode: "markers", hoverinfo: "skip", marker: { color: colour, size: 7, symbol: s.role === "candidate" ? "diamond" : s.role === "danger" ? "square" : "circle", line: { color: token("surface"), width: 1.5 } } });
@@ -88,9 +92,17 @@
       shapes.push({ type: "line", x0: local(mark.t), x1: local(mark.t), yref: "paper", y0: 0, y1: 1, line: { color: colour, width: 1, dash: future ? "dot" : "solid" } });
       notes.push({ x: local(mark.t), yref: "paper", y: 1, yanchor: "bottom", xanchor: room < 0.25 ? "right" : "left", showarrow: false, text: mark.label, font: { ...small, color: future ? ink : token(mark.role + "-ink") }, borderpad: 0 });
     }
+    const top = figure.y.range[1];
     for (const limit of figure.limits || []) {
-      shapes.push({ type: "line", xref: "paper", x0: 0, x1: 1, y0: limit.y, y1: limit.y, line: { color: token(limit.role), width: 1.25, dash: "dash" } });
-      notes.push({ xref: "paper", x: 0, xanchor: "left", y: log ? Math.log10(limit.y) : limit.y, yanchor: "bottom", yshift: 2, showarrow: false, text: limit.label, font: { ...small, color: token(limit.role + "-ink") }, bgcolor: faded(token("surface"), 0.75), borderpad: 0 });
+      const beyond = limit.y > top; // said, not drawn: it would squeeze all else
+      if (!beyond) shapes.push({ type: "line", xref: "paper", x0: 0, x1: 1, y0: limit.y, y1: limit.y, line: { color: token(limit.role), width: 1.25, dash: "dash" } });
+      notes.push({ xref: "paper", x: 0, xanchor: "left", y: log ? Math.log10(limit.y) : Math.min(limit.y, top), yanchor: beyond ? "top" : "bottom", yshift: beyond ? -2 : 2, showarrow: false, text: beyond ? `↑ ${limit.label}` : limit.label, font: { ...small, color: token(limit.role + "-ink") }, bgcolor: faded(token("surface"), 0.75), borderpad: 0 });
+    }
+    for (const s of figure.series) {
+      const last = s.label ? s.y.findLastIndex((v) => v !== null) : -1;
+      if (last < 0) continue;
+      const y = Math.min(s.y[last], top);
+      notes.push({ x: local(s.x[last]), xanchor: "right", y: log ? Math.log10(y) : y, yanchor: "bottom", yshift: 2, xshift: -4, showarrow: false, text: s.label, font: { ...small, color: token(s.role + "-ink") }, bgcolor: faded(token("surface"), 0.75), borderpad: 0 });
     }
     const [lo, hi] = figure.y.range;
     return {

@@ -8,7 +8,7 @@ from releases.domain.release import TERMINAL, Phase
 from releases.domain.verdict import Verdict
 from releases.models import Release, Transition
 from releases.services.charts.errors import errors_figure
-from releases.services.charts.evidence import evidence_figure
+from releases.services.charts.evidence import RuleKey, evidence_figure, keys_of
 from releases.services.charts.frame import Figure, known_until, marks_of, window_of
 from releases.services.charts.latency import latency_figure, percentiles_of
 from releases.services.charts.predictions import Predictions, predictions_of
@@ -25,6 +25,7 @@ class Figures:
     errors: Figure
     latency: Figure
     predictions: Predictions
+    by_rule: tuple[RuleKey, ...] = ()
     percentiles: dict[str, dict[int, float | None]] = field(default_factory=dict)
 
 
@@ -63,6 +64,7 @@ def draw(
         errors=frame | errors_figure(series, plan),
         latency=frame | latency_figure(series, percentiles, release.latency_bounds, plan),
         predictions=predictions,
+        by_rule=keys_of(verdict),
         percentiles={arm: {q: _last(values) for q, values in of.items()} for arm, of in percentiles.items()},
     )
 

@@ -4,6 +4,7 @@ A rule's line is its own e-value; the merged one is their weighted mean, so that
 verdict of harm runs above it.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,28 @@ RULE_LINES = {
 }
 """Rule -> the name of its line, and its dash."""
 _LIMITS = {ERROR_RATE_MAX: "the error limit decides", LATENCY_P95_MAX: "the latency limit decides"}
+
+
+@dataclass(frozen=True, slots=True)
+class RuleKey:
+    """The present reading of one rule's line. `dash` as in the figure."""
+
+    name: str
+    dash: str
+    evidence: float
+    drives: bool
+
+
+def keys_of(verdict: Verdict | None) -> tuple[RuleKey, ...]:
+    """The present readings of all rules that have a line."""
+    if verdict is None:
+        return ()
+    found, driving = verdict.evidence_by_rule, driving_rules(verdict)
+    return tuple(
+        RuleKey(name, dash, found[rule], rule in driving)
+        for rule, (name, dash) in RULE_LINES.items()
+        if rule in found
+    )
 
 
 def evidence_figure(

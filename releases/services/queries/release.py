@@ -1,14 +1,12 @@
 """The page of one release: everything on it, in a constant number of queries."""
 
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import datetime
 
 from releases.domain.forecast import Forecast, ForecastKind, Spread
-from releases.domain.judge import ERROR_RATE_MAX, ERRORS_VS_STABLE
-from releases.domain.judge.explanation import percent_limit
 from releases.domain.plan import RolloutPlan
-from releases.domain.release import TERMINAL, Gate, Phase
-from releases.domain.verdict import ArmCounts, RuleVerdict, Verdict
+from releases.domain.release import TERMINAL, Gate
+from releases.domain.verdict import Verdict
 from releases.models import Approval, Hold, Release, Transition, ValidationCheck
 from releases.services import charts, find, forecasts
 from releases.services.approvals import counts, gates
@@ -17,32 +15,12 @@ from releases.services.history import is_whole
 from releases.services.queries.banner import Banner, Facts, banner_of
 from releases.services.queries.buttons import WITH_TRAFFIC, Button, buttons_of
 from releases.services.queries.comparison import Comparison, compare
-from releases.services.queries.samples import Series, series_of
+from releases.services.queries.key_figures import KeyFigures, hold_of, key_figures
+from releases.services.queries.samples import series_of
 from releases.services.queries.track import Mark, track_of
+from releases.services.queries.verdict_table import VerdictTable, table_of
 from tenants.access import Actor
 from tenants.roles import Capability
-
-
-@dataclass(frozen=True, slots=True)
-class KeyFigures:
-    """The row of figures below the track; None where nothing is known."""
-
-    hold_left: float | None
-    hold_ends: datetime | None
-    stable: ArmCounts | None
-    candidate: ArmCounts | None
-    requests_per_second: dict[str, float | None] = field(default_factory=dict)
-    percentiles: dict[str, dict[int, float | None]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class RuleLine:
-    """One rule of the verdict as the table shows it; `mark` is the limit drawn into its interval."""
-
-    name: str
-    verdict: RuleVerdict
-    mark: float | None
-    tone: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +32,7 @@ class ReleasePage:
     banner: Banner
     track: list[Mark]
     verdict: Verdict | None
+    table: VerdictTable
     gate: Gate
     figures: charts.Figures
     forecast: Forecast | None
@@ -148,36 +127,18 @@ class ReleasePage:
 
     @property
     def candidate_p95(self) -> float | None:
-        """Milliseconds, over the last half minute."""
+        """Milliseconds, since the split began."""
         return self.key.percentiles.get("candidate", {}).get(95)
 
     @property
     def stable_p95(self) -> float | None:
-        """Milliseconds, over the last half minute."""
+        """Milliseconds, since the split began."""
         return self.key.percentiles.get("stable", {}).get(95)
 
     @property
     def held_text(self) -> str:
         """What is on hold."""
         return f"{self.hold.version.version} on hold" if self.hold else ""
-
-    @property
-    def rules(self) -> list[RuleLine]:
-        """The verdict's rules with what their drawing needs."""
-        limit = self.plan.rules.error_rate_max
-        names = {
-            ERRORS_VS_STABLE: "Errors against stable",
-            ERROR_RATE_MAX: "Error limit" if limit is None else f"Errors below {percent_limit(limit)}",
-        }
-        return [
-            RuleLine(
-                name=names.get(rule.rule, rule.rule.replace("_", " ").capitalize()),
-                verdict=rule,
-                mark=limit,
-                tone="success" if rule.limit == 1 / self.plan.beta else "danger",
-            )
-            for rule in (self.verdict.rules if self.verdict else ())
-        ]
 
     @property
     def missing_approvals(self) -> int:
@@ -207,7 +168,7 @@ def release_page(actor: Actor, release_id: str, now: datetime) -> ReleasePage:
     allowed = allowed_acts(actor, release)
     verdict = release.last_verdict()
     series = series_of(release.pk)
-    hold_left, hold_ends = _hold(release, now)
+    hold_left, hold_ends = hold_of(release, now)
     outlook = forecasts.of_release(release, now)
     figures = charts.draw(
         release,
@@ -234,10 +195,11 @@ def release_page(actor: Actor, release_id: str, now: datetime) -> ReleasePage:
         banner=banner_of(facts),
         track=track_of(release, transitions, now, gate.given),
         verdict=verdict,
+        table=table_of(verdict, release.rollout_plan(), has_stable=release.stable_id is not None),
         gate=gate,
         figures=figures,
         forecast=outlook.forecast,
-        key=_key_figures(series, figures, hold_left, hold_ends),
+        key=key_figures(series, figures.percentiles, (hold_left, hold_ends)),
         checks=list(ValidationCheck.objects.filter(release=release).order_by("-stage", "position")),
         approvals=[(decision, counts(decision, release)) for decision in decisions],
         transitions=transitions,
@@ -252,44 +214,9 @@ def release_page(actor: Actor, release_id: str, now: datetime) -> ReleasePage:
     )
 
 
-def _hold(release: Release, now: datetime) -> tuple[float | None, datetime | None]:
-    """Seconds left of the present step's hold, and when it ends if the clock runs."""
-    if release.phase not in (Phase.CANARY, Phase.PAUSED):
-        return None, None
-    stage = release.rollout_plan().stages[release.step - 1]
-    left = max(0.0, stage.hold_seconds - release.state().held(now.timestamp()))
-    if release.hold_since is None:
-        return left, None
-    ends = release.hold_since.timestamp() + stage.hold_seconds - release.hold_elapsed
-    return left, datetime.fromtimestamp(ends, UTC)
-
-
 def _age(release: Release, now: datetime) -> int | None:
     """Seconds since the newest sample, while samples are to be expected."""
     if release.phase not in WITH_TRAFFIC:
         return None
     since = release.sampled_at or release.phase_since
     return max(0, int((now - since).total_seconds()))
-
-
-def _key_figures(
-    series: Series,
-    figures: charts.Figures,
-    hold_left: float | None,
-    hold_ends: datetime | None,
-) -> KeyFigures:
-    def counted(arm: str) -> ArmCounts | None:
-        of = getattr(series, arm)
-        return ArmCounts(int(of.requests.sum()), int(of.errors.sum())) if len(of.at) else None
-
-    return KeyFigures(
-        hold_left=hold_left,
-        hold_ends=hold_ends,
-        stable=counted("stable"),
-        candidate=counted("candidate"),
-        requests_per_second={
-            "stable": series.stable.requests_per_second(),
-            "candidate": series.candidate.requests_per_second(),
-        },
-        percentiles=figures.percentiles,
-    )
