@@ -16,6 +16,7 @@ from releases.models import ModelVersion
 from tenants.roles import Role
 
 Fields = serializers.Serializer[Any]
+VERDICT_KINDS = [kind.value for kind in VerdictKind]
 
 
 class ProblemSerializer(Fields):
@@ -108,7 +109,7 @@ class RuleVerdictSerializer(Fields):
 class VerdictSerializer(Fields):
     """What the judge says."""
 
-    kind = serializers.ChoiceField([kind.value for kind in VerdictKind])
+    kind = serializers.ChoiceField(VERDICT_KINDS)
     summary = serializers.CharField()
     rules = RuleVerdictSerializer(many=True)
     harm_evidence = serializers.FloatField()

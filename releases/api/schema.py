@@ -33,15 +33,16 @@ PAGING = (
 
 def described(
     operation: str,
-    answer: Form | None,
+    answer: Form | OpenApiTypes | None,
     *,
     summary: str,
-    status: int = 200,
+    status: int | tuple[int, str] = 200,
     form: Form | None = None,
     parameters: Sequence[Any] = (),
     more: Answers | None = None,
 ) -> Callable[[View], View]:
-    """Describe an operation. `form` is its body: with one it writes, and may be in conflict."""
+    """Describe an operation. `form` is its body: with one it writes, and may be in conflict. `status` says
+    the media type too where an answer is not JSON."""
     errors = {**READ, **LIMITED, **({**WRITTEN, **CONFLICT} if form else {})}
     answers: Answers = {status: answer, **(more or {})}
     for code, text in sorted(errors.items()):

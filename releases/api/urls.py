@@ -16,6 +16,7 @@ from releases.api.probes import healthz, readyz
 from releases.api.problems import Problem
 from releases.api.record import RecordViews
 from releases.api.releases import ReleaseViews
+from releases.api.replays import RecordingViews, RetrospectiveViews
 from releases.api.schema import DocsView
 
 app_name = "api"
@@ -58,6 +59,7 @@ release_routes: list[URLPattern] = [
         path(f"{act}/", ReleaseViews.as_view({"post": act}), name=act)
         for act in ("approve", "reject", "pause", "resume", "promote", "abort")
     ),
+    path("replay/", RecordingViews.as_view({"get": "recording"}), name="recording"),
     *(
         path(f"{part}/", RecordViews.as_view({"get": part}), name=part)
         for part in ("transitions", "samples", "checks", "approvals", "evidence")
@@ -98,6 +100,11 @@ tenant_routes: list[URLPattern | URLResolver] = [
         "endpoints/<name:environment>/<name:model>/hold/",
         EndpointViews.as_view({"delete": "lift_hold"}),
         name="hold",
+    ),
+    path(
+        "endpoints/<name:environment>/<name:model>/replay/",
+        RetrospectiveViews.as_view({"post": "replay"}),
+        name="replay",
     ),
     path("releases/", ReleaseViews.as_view({"get": "list", "post": "create"}), name="releases"),
     path("releases/forecast/", ReleaseViews.as_view({"post": "forecast"}), name="forecast"),

@@ -120,5 +120,8 @@ def assert_documented(method: str, path: str, answer: HttpResponse) -> None:
         assert not answer.content
         return
     kind = answer.headers["Content-Type"].partition(";")[0]
-    shape = {**described["content"][kind]["schema"], "components": openapi()["components"]}
+    schema = described["content"][kind]["schema"]
+    if kind == "application/x-ndjson":  # many documents, streamed
+        return
+    shape = {**schema, "components": openapi()["components"]}
     Draft202012Validator(shape, format_checker=FormatChecker()).validate(answer.json())
