@@ -11,6 +11,7 @@ from datetime import datetime
 from releases.domain import replay
 from releases.domain.judge import JudgeRules
 from releases.domain.judge.bins import PredictionBins
+from releases.domain.judge.explanation import milliseconds, percent_limit
 from releases.domain.judging_rules import judge_rules
 from releases.domain.plan import RolloutPlan
 from releases.domain.release import TERMINAL, Phase
@@ -66,6 +67,26 @@ class Retrospective:
 
     plan: RolloutPlan
     releases: list[Said]
+
+    @property
+    def rules(self) -> str:
+        """What the plan judges by, as a line."""
+        rules = self.plan.rules
+        compared = [
+            word
+            for word, is_on in (
+                ("errors", rules.compare_errors),
+                ("latency", rules.compare_latency),
+                ("predictions", rules.compare_predictions),
+            )
+            if is_on
+        ]
+        parts = [f"{', '.join(compared)} against stable"] if compared else []
+        if rules.error_rate_max is not None:
+            parts.append(f"errors below {percent_limit(rules.error_rate_max)}")
+        if rules.latency_p95_max_ms is not None:
+            parts.append(f"p95 below {milliseconds(rules.latency_p95_max_ms)}")
+        return "; ".join(parts) or "no rule is on"
 
     @property
     def sentence(self) -> str:

@@ -3,7 +3,7 @@
 from django.urls import path, register_converter
 from django.urls.converters import StringConverter
 
-from releases.web import acts, catalog, endpoints, filing, overview, releases
+from releases.web import acts, catalog, endpoints, filing, overview, releases, retrospectives
 
 app_name = "web"
 
@@ -20,6 +20,7 @@ urlpatterns = [
     path("", overview.index, name="overview"),
     path("releases/", releases.index, name="releases"),
     path("releases/new/", filing.new, name="new-release"),
+    path("releases/looking-back/", retrospectives.look, name="retrospective"),
     path("releases/<slug:release_id>/", releases.show, name="release"),
     path("releases/<slug:release_id>/decide/", acts.decide, name="decide"),
     path("releases/<slug:release_id>/<slug:word>/", acts.act, name="act"),
