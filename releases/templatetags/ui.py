@@ -19,6 +19,8 @@ from releases.templatetags.words import LOOKS
 register = template.Library()
 NO_BREAK_SPACE = "\N{NO-BREAK SPACE}"
 NOTHING = "\N{EN DASH}"
+# Of the attribute of a None Django gives filters the empty string: no number is known either way.
+Known = int | float
 _BEFORE_UNIT = re.compile(r"(?<=\d) (?=(?:%|(?:s|ms|min|h|d|MB|kB|GB|B|requests/s)\b))")
 _MARKUP = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"}
 
@@ -37,7 +39,7 @@ def units(value: object) -> str:
 @register.filter
 def rate(share: float | None) -> str:
     """0.0031 -> "0.31 %"; a dash where there is no rate."""
-    return NOTHING if share is None else percent(share).replace(" ", NO_BREAK_SPACE)
+    return percent(share).replace(" ", NO_BREAK_SPACE) if isinstance(share, Known) else NOTHING
 
 
 @register.filter
@@ -56,13 +58,13 @@ def spaced(name: str) -> str:
 @register.filter
 def grouped(number: int | None) -> str:
     """12345 -> "12,345"."""
-    return NOTHING if number is None else f"{number:,}"
+    return f"{number:,}" if isinstance(number, Known) else NOTHING
 
 
 @register.filter
 def evidence(value: float | None) -> str:
     """Evidence with as many digits as it deserves: 0.42, 7.1, 118, more than a million."""
-    if value is None:
+    if not isinstance(value, Known):
         return NOTHING
     if value >= 1e6:
         return "> 1,000,000"
@@ -74,7 +76,7 @@ def evidence(value: float | None) -> str:
 @register.filter
 def number(value: float | None) -> str:
     """A metric with four digits that count."""
-    return NOTHING if value is None else f"{value:.4g}"
+    return f"{value:.4g}" if isinstance(value, Known) else NOTHING
 
 
 @register.filter
@@ -88,7 +90,7 @@ def signed(change: float) -> str:
 @register.filter
 def milliseconds(value: float | None) -> str:
     """ "12.4 ms"; a dash where there is none."""
-    if value is None:
+    if not isinstance(value, Known):
         return NOTHING
     return f"{value:.0f}{NO_BREAK_SPACE}ms" if value >= 100 else f"{value:.3g}{NO_BREAK_SPACE}ms"
 
@@ -96,7 +98,7 @@ def milliseconds(value: float | None) -> str:
 @register.filter
 def span(seconds: float | None) -> str:
     """A length of time in words: "14 s", "2 min 46 s", "5 h 26 min", "3 d 4 h"."""
-    if seconds is None:
+    if not isinstance(seconds, Known):
         return NOTHING
     whole = max(0, round(seconds))
     if 0 < seconds < 10 and seconds != whole:
@@ -115,13 +117,13 @@ def span(seconds: float | None) -> str:
 @register.filter
 def about(seconds: float | None) -> str:
     """A length of time as coarse as a forecast deserves: "95 s", "12 min"; a dash where there is none."""
-    return NOTHING if seconds is None else duration(seconds).replace(" ", NO_BREAK_SPACE)
+    return duration(seconds).replace(" ", NO_BREAK_SPACE) if isinstance(seconds, Known) else NOTHING
 
 
 @register.filter
 def clock(seconds: float | None) -> str:
     """A stop-watch: 134 -> "2:14", 7200 -> "2:00:00"."""
-    if seconds is None:
+    if not isinstance(seconds, Known):
         return NOTHING
     whole = max(0, int(seconds))
     hours, minutes = whole // 3600, whole % 3600 // 60
@@ -131,7 +133,7 @@ def clock(seconds: float | None) -> str:
 @register.filter
 def size(count: int | None) -> str:
     """Bytes: "41.2 MB"."""
-    if count is None:
+    if not isinstance(count, Known):
         return NOTHING
     value, unit = float(count), "B"
     for unit in ("B", "kB", "MB", "GB"):

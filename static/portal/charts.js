@@ -89,6 +89,8 @@
     for (const [i, mark] of marks.entries()) {
       const future = mark.role === "future", colour = future ? ink : token(mark.role);
       const room = ((marks[i + 1]?.t ?? to) - mark.t) / (to - from); // the label stands right of its line where there is room
+      const gap = i ? (mark.t - marks[i - 1].t) / (to - from) : 1;
+      if (mark.label && room < 0.25 && gap >= 0.25 && gap < 0.4) notes.at(-1).text = ""; // two labels would meet between the lines
       shapes.push({ type: "line", x0: local(mark.t), x1: local(mark.t), yref: "paper", y0: 0, y1: 1, line: { color: colour, width: 1, dash: future ? "dot" : "solid" } });
       notes.push({ x: local(mark.t), yref: "paper", y: 1, yanchor: "bottom", xanchor: room < 0.25 ? "right" : "left", showarrow: false, text: mark.label, font: { ...small, color: future ? ink : token(mark.role + "-ink") }, borderpad: 0 });
     }
@@ -101,8 +103,9 @@
     for (const s of figure.series) {
       const last = s.label ? s.y.findLastIndex((v) => v !== null) : -1;
       if (last < 0) continue;
-      const y = Math.min(s.y[last], top);
-      notes.push({ x: local(s.x[last]), xanchor: "right", y: log ? Math.log10(y) : y, yanchor: "bottom", yshift: 2, xshift: -4, showarrow: false, text: s.label, font: { ...small, color: token(s.role + "-ink") }, bgcolor: faded(token("surface"), 0.75), borderpad: 0 });
+      const y = Math.min(s.y[last], top), high = y > top / (log ? 5 : 1.2);
+      const after = (to - s.x[last]) / (to - from) > 0.35; // beside the newest value where there is room
+      notes.push({ x: local(s.x[last]), xanchor: after ? "left" : "right", y: log ? Math.log10(y) : y, yanchor: high ? "top" : "bottom", yshift: high ? -2 : 2, xshift: after ? 8 : -8, showarrow: false, text: s.label, font: { ...small, color: token(s.role + "-ink") }, bgcolor: faded(token("surface"), 0.75), borderpad: 0 });
     }
     const [lo, hi] = figure.y.range;
     return {

@@ -12,7 +12,7 @@ from releases.services.charts.frame import Figure, line_of, numbers_of
 from releases.services.queries.samples import ArmSeries, Floats, Series
 
 # Fewer requests give no percentile worth a line.
-FEWEST_REQUESTS = {50: 20, 95: 60, 99: 300}
+FEWEST_REQUESTS = {50: 20, 95: 40, 99: 300}
 DASHES = {50: "dot", 95: "solid", 99: "dash"}
 BANDED = 95
 """One band an arm: those of the p50 and the p99 would cover each other and this one."""
@@ -42,7 +42,7 @@ def latency_figure(
     for arm, of in (("stable", series.stable), ("candidate", series.candidate)):
         for q, values in percentiles[arm].items():
             known = np.isfinite(values)
-            if known.sum() < 2:
+            if not known.any():
                 continue
             line = line_of(f"{arm} p{q}", arm, of.latency_at, values, dash=DASHES[q])
             tops.append(1.1 * float(values[known].max()))
