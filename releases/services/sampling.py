@@ -146,23 +146,19 @@ def _begin(release: Release, stable: _ArmReading, at: float) -> Floats:
     bounds, answers = found.bounds_ms, found.latency_ms
     if baseline is not None and baseline.latency and sum(baseline.latency) >= KNOWN_ANSWERS:
         bounds, answers = baseline.bounds_ms, baseline.latency
-    told = judge.SampleBatch.of(
-        [
-            judge.Sample(
-                0.0,
-                Increments(
-                    seconds=0.0,
-                    requests=0,
-                    errors=0,
-                    latency_ms=answers or None,
-                    bounds_ms=bounds,
-                    predictions=stable.totals.predictions if stable.totals else None,
-                ),
-                None,
-            )
-        ]
+    known = Increments(
+        seconds=0.0,
+        requests=0,
+        errors=0,
+        latency_ms=answers or None,
+        bounds_ms=bounds,
+        predictions=stable.totals.predictions if stable.totals else None,
     )
-    return judge.tell_baseline(state, told)
+    state = judge.tell_baseline(state, judge.SampleBatch.of([judge.Sample(0.0, known, None)]))
+    for sample in baseline.increments if baseline is not None else ():
+        batch = judge.SampleBatch.of([judge.Sample(sample.seconds, sample, None)])
+        state = judge.tell_scatter(state, batch)
+    return state
 
 
 def _length(release: Release, at: float) -> float:

@@ -24,7 +24,13 @@ from releases.domain.judge.factors import (
     log_limit_factor,
     log_odds_factor,
 )
-from releases.domain.judge.latency import begin_with, fold_latency, log_thresholds, rest_latency
+from releases.domain.judge.latency import (
+    begin_with,
+    fold_latency,
+    log_thresholds,
+    rest_latency,
+    scatter_latency,
+)
 from releases.domain.judge.restart import log_mean_exp, log_total, log_unspent, restart, spend
 from releases.domain.judge.rules import (
     ERRORS_VS_STABLE,
@@ -33,6 +39,7 @@ from releases.domain.judge.rules import (
     RuleBatch,
 )
 from releases.domain.judge.samples import Bools, Floats, SampleBatch
+from releases.domain.judge.scatter import dispersion, fold_scatter
 
 RECENT_MEAN_SECONDS = 30.0
 """The present traffic is a mean that fades with this time."""
@@ -90,6 +97,17 @@ def tell_baseline(state: Floats, known: SampleBatch) -> Floats:
     return told
 
 
+def tell_scatter(state: Floats, known: SampleBatch) -> Floats:
+    """The state told one earlier sample of stable, from which it learns how stable's counts scatter."""
+    told = state.copy()
+    present = known.stable_present
+    errors = known.stable_errors[:, None]
+    fold_scatter(told, slots.SCATTER_ERRORS, known.stable_requests, errors, present)
+    if known.latency is not None:
+        scatter_latency(told, known.latency, present)
+    return told
+
+
 def fold(rules: RuleBatch, state: Floats, samples: SampleBatch) -> Floats:
     """The state after one more sample of each release; (R, STATE_SIZE) -> (R, STATE_SIZE).
 
@@ -112,10 +130,13 @@ def fold(rules: RuleBatch, state: Floats, samples: SampleBatch) -> Floats:
         axis=1,
     )
     after[:, slots.STABLE_REQUESTS : slots.CANDIDATE_ERRORS + 1] += counts
-    compared = _fold_errors(rules, after, samples, counts, judged, log_weight)
+    scatter = dispersion(state, slots.SCATTER_ERRORS)
+    compared = _fold_errors(rules, after, samples, counts, judged, log_weight, scatter)
+    fold_scatter(after, slots.SCATTER_ERRORS, counts[:, 0], counts[:, 1:2], stable)
     # Histograms do not wait for the other arm: where increments cover unlike times they are left out.
     alike = compared & (state[:, slots.GAP] == 0)
-    after[:, slots.GAP] = samples.stable_present != samples.candidate_present
+    one = samples.stable_present != samples.candidate_present
+    after[:, slots.GAP] = np.where(one, 1.0, np.where(samples.stable_present, 0.0, state[:, slots.GAP]))
     if samples.latency is None:
         rest_latency(after, log_weight)
     else:
@@ -124,7 +145,7 @@ def fold(rules: RuleBatch, state: Floats, samples: SampleBatch) -> Floats:
         rest_predictions(after, log_weight)
     else:
         fold_predictions(rules, after, samples.predictions, alike, log_weight)
-    _fold_limits(rules, after, counts, log_weight)
+    _fold_limits(rules, after, counts, log_weight, scatter)
     _fold_traffic(after, samples)
     return after
 
@@ -198,6 +219,7 @@ def _fold_errors(
     counts: Floats,
     judged: Bools,
     log_weight: Floats,
+    scatter: Floats,
 ) -> Bools:
     """Compare the arms over the same time only; returns where they can be compared, (R,).
 
@@ -211,22 +233,25 @@ def _fold_errors(
     compared: Bools = both & ~left_out
     used = np.where((compared & rules.compares)[:, None], pending, 0.0)
     n_s, e_s, n_c, e_c = used.T
-    factor = log_odds_factor(n_s, e_s, n_c, e_c, rules.margin, ODDS_RATIOS)
+    factor = log_odds_factor(n_s, e_s, n_c, e_c, rules.margin, ODDS_RATIOS) / scatter[:, None]
     after[:, slots.REL] = restart(after[:, slots.REL], factor, log_weight)
+    after[:, slots.EXPECTED_ERRORS] += (e_s + e_c) * n_c / np.maximum(n_s + n_c, 1.0)
     after[:, slots.PENDING] = np.where(both[:, None], 0.0, pending)
     after[:, slots.BLOCKED] = left_out & ~both
     return compared
 
 
-def _fold_limits(rules: RuleBatch, after: Floats, counts: Floats, log_weight: Floats) -> None:
+def _fold_limits(
+    rules: RuleBatch, after: Floats, counts: Floats, log_weight: Floats, scatter: Floats
+) -> None:
     """The candidate against its limit, stable against the same, and the certificate.
 
     The certificate does not restart: it speaks of the candidate since the split, so a bad beginning
     must be made up for, not forgotten; and a restart would cost time that promotion waits for.
     """
     counts = np.where(rules.limited[:, None], counts, 0.0)
-    stable = log_limit_factor(counts[:, 0], counts[:, 1], rules.error_limit)
-    candidate = log_limit_factor(counts[:, 2], counts[:, 3], rules.error_limit)
+    stable = log_limit_factor(counts[:, 0], counts[:, 1], rules.error_limit) / scatter[:, None]
+    candidate = log_limit_factor(counts[:, 2], counts[:, 3], rules.error_limit) / scatter[:, None]
     after[:, slots.STABLE_LIMIT] = restart(after[:, slots.STABLE_LIMIT], stable, log_weight)
     after[:, slots.LIMIT] = restart(after[:, slots.LIMIT], candidate, log_weight)
     after[:, slots.CERTIFICATE] += log_certificate_factor(counts[:, 2], counts[:, 3], rules.error_limit)

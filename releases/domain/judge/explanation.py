@@ -82,6 +82,21 @@ def share(of: ArmCounts, interval: Interval | None) -> str:
     return f"{percent(of.rate or 0.0)} ({low.removesuffix(' %')} to {high})"
 
 
+def expected(number: float) -> str:
+    """What the candidate would have, were it like stable; "" where that is not known (NaN)."""
+    if math.isnan(number):
+        return ""
+    shown = f"{number:.1f}" if number < 10 else f"{number:,.0f}"
+    return f"like stable in the same seconds it would have {shown}"
+
+
+def scatter(phi: float) -> str:
+    """Why evidence grows slower than counts suggest; "" when requests are as good as independent."""
+    if phi < 1.05:
+        return ""
+    return f"evidence is divided by {phi:.1f}, for stable's own figures come in bursts"
+
+
 def chance(who: str, log_evidence: float, limit: float) -> str:
     """What evidence means, beside what it takes to decide."""
     evidence = math.exp(min(log_evidence, 700.0))

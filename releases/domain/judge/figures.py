@@ -5,6 +5,7 @@ Must not know any words.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 
@@ -16,6 +17,7 @@ from releases.domain.judge.evidence import HARM_TESTS, Evidence
 from releases.domain.judge.intervals import confidence_interval
 from releases.domain.judge.rules import RuleBatch
 from releases.domain.judge.samples import Bools, Floats
+from releases.domain.judge.scatter import dispersion
 from releases.domain.verdict import ArmCounts, Interval
 
 
@@ -27,6 +29,8 @@ class Counted:
     errors: float
     low: float
     high: float
+    expected: float = math.nan
+    """What the candidate would have, were it like stable in the same samples; NaN where that is not told."""
 
     @property
     def arm(self) -> ArmCounts:
@@ -43,7 +47,8 @@ class Figures:
     """One release. Logs of evidence are natural, flags are 0 or 1, `seconds` NaN without a forecast.
 
     `bound`: the latency bound in ms at which the arms differ most, 0 before any is chosen. `bin`: the
-    index of the prediction bin in which their shares differ most. `driven_*`: one per entry of HARM_TESTS.
+    index of the prediction bin in which their shares differ most. `scatter_*`: by which the evidence of
+    newer samples is divided. `driven_*`: one per entry of HARM_TESTS.
     """
 
     elapsed: float
@@ -70,6 +75,8 @@ class Figures:
     log_predictions: float
     log_differs: float
     bin: float
+    scatter_errors: float
+    scatter_latency: float
     driven_errors: float
     driven_thresholds: float
     driven_ranks: float
@@ -91,7 +98,7 @@ def figures_of(rules: RuleBatch, state: Floats, concluded: Conclusions) -> list[
     counts = _counts(rules, state, bound, bins).tolist()
     keys = [(kind, arm) for kind in KINDS for arm in ARMS]
     return [
-        (Figures(*row), {key: Counted(*four) for key, four in zip(keys, of_release, strict=True)})
+        (Figures(*row), {key: Counted(*five) for key, five in zip(keys, of_release, strict=True)})
         for row, of_release in zip(rows, counts, strict=True)
     ]
 
@@ -126,6 +133,8 @@ def _columns(state: Floats, concluded: Conclusions, bound: Floats, bins: Floats)
         "log_predictions": evidence.parts[:, 3],
         "log_differs": evidence.differs,
         "bin": bins,
+        "scatter_errors": dispersion(state, slots.SCATTER_ERRORS),
+        "scatter_latency": dispersion(state, slots.SCATTER_LATENCY),
         "driven_errors": decisions.driven[:, 0],
         "driven_thresholds": decisions.driven[:, 1],
         "driven_ranks": decisions.driven[:, 2],
@@ -149,7 +158,7 @@ def _telling_bin(state: Floats) -> Floats:
 
 
 def _counts(rules: RuleBatch, state: Floats, bound: Floats, bins: Floats) -> Floats:
-    """(R, kinds x arms, 4): requests, errors, low, high. One call makes all intervals."""
+    """(R, kinds x arms, 5): requests, errors, low, high, expected. One call makes all intervals."""
     rows = np.arange(len(state))
 
     def at(part: slice, column: Floats) -> Floats:
@@ -173,4 +182,7 @@ def _counts(rules: RuleBatch, state: Floats, bound: Floats, bins: Floats) -> Flo
     intervals[:, seen] = confidence_interval(
         requests[seen], errors[seen], limits.reshape(requests.shape)[seen]
     )
-    return np.stack([requests, errors, *intervals], axis=2)
+    expected = np.full(requests.shape, np.nan)
+    expected[:, 1] = state[:, slots.EXPECTED_ERRORS]
+    expected[:, 3] = at(slots.EXPECTED_ABOVE, bound)
+    return np.stack([requests, errors, *intervals, expected], axis=2)

@@ -116,12 +116,13 @@ class _Summary:
         """What is wrong, in the words of the rule that found it."""
         case, rules, figures = self.case, self.case.rules, self.case.figures
         if rule == LATENCY_VS_STABLE and figures.bound:
-            stable, candidate = (of.arm for of in case.pair("slower"))
-            bound = say.milliseconds(figures.bound)
+            slower = case.pair("slower")[1]
+            candidate, bound = slower.arm, say.milliseconds(figures.bound)
+            alike = slower.expected / max(slower.requests, 1.0)
             return say.sentence(
                 f"harm: slower than stable: {say.percent(candidate.rate or 0.0)} of {candidate.requests:,} "
                 f"answers took more than {bound}",
-                f"of stable's {say.percent(stable.rate or 0.0)}",
+                f"as fast as stable in the same seconds it would be {say.percent(alike)}",
             )
         if rule == PREDICTIONS_VS_STABLE:
             stable, candidate = (of.arm for of in case.pair("predicted"))

@@ -19,11 +19,14 @@ from releases.domain.judge.factors import log_certificate_factor, log_limit_fact
 from releases.domain.judge.restart import log_mean_exp, log_unspent, restart
 from releases.domain.judge.rules import RuleBatch
 from releases.domain.judge.samples import Bools, Floats, LatencyBatch
+from releases.domain.judge.scatter import dispersion, fold_scatter
 
 SLOW_SHARE = 0.05
 """What a limit on the p95 means: at most this share of the answers may be slower."""
 KNOWN_ANSWERS = 100
 """So many answers of stable have to be known before bounds are chosen."""
+SETTLING_ANSWERS = 20
+"""The candidate's first answers are not compared: a new process pays for cold caches once."""
 LEAST_ABOVE, MOST_ABOVE = 0.002, 0.97
 """Only bounds with this share of stable's answers above them can tell something."""
 
@@ -32,14 +35,17 @@ def fold_latency(
     rules: RuleBatch, after: Floats, latency: LatencyBatch, compared: Bools, judged: Bools, log_weight: Floats
 ) -> None:
     """Fold one sample into `after`. `compared`: both arms cover the same time, (R,)."""
-    compared = compared & rules.compares_latency
-    timed = (judged & compared)[:, None]
+    settled = after[:, slots.CANDIDATE_SEEN] >= SETTLING_ANSWERS
+    timed = (judged & compared & settled & rules.compares_latency)[:, None]
     stable, candidate = np.where(timed, latency.stable, 0.0), np.where(timed, latency.candidate, 0.0)
-    _fold_ranks(rules, after, stable, candidate, log_weight)
+    scatter = dispersion(after, slots.SCATTER_LATENCY)
     chosen = after[:, slots.BOUNDS.start] > 0
-    _fold_thresholds(rules, after, stable, candidate, latency.bounds, chosen, log_weight)
+    _fold_ranks(rules, after, stable, candidate, log_weight, scatter)
+    _fold_thresholds(rules, after, stable, candidate, latency.bounds, log_weight, scatter)
+    scatter_latency(after, latency, judged & latency.stable.any(axis=1))
     _learn(after, latency, ~chosen)
-    _fold_limit(rules, after, latency, judged, log_weight)
+    after[:, slots.CANDIDATE_SEEN] += latency.candidate.sum(axis=1)
+    _fold_limit(rules, after, latency, judged, log_weight, scatter)
 
 
 def rest_latency(after: Floats, log_weight: Floats) -> None:
@@ -66,8 +72,15 @@ def begin_with(state: Floats, bounds: Floats, answers: Floats) -> None:
     _choose(state, bounds, answers.sum(axis=1) >= KNOWN_ANSWERS)
 
 
+def scatter_latency(after: Floats, latency: LatencyBatch, told: Bools) -> None:
+    """Learn how stable's answers above the chosen bounds scatter."""
+    totals, above = _at_bounds(after, latency.stable, latency.bounds)
+    told = told & (after[:, slots.BOUNDS.start] > 0)
+    fold_scatter(after, slots.SCATTER_LATENCY, totals.max(axis=1), above, told)
+
+
 def _fold_ranks(
-    rules: RuleBatch, after: Floats, stable: Floats, candidate: Floats, log_weight: Floats
+    rules: RuleBatch, after: Floats, stable: Floats, candidate: Floats, log_weight: Floats, scatter: Floats
 ) -> None:
     """Given who still waits and how many are answered in a bucket, how many of these are the
     candidate's? Null: a hazard ratio of at least 1 over the margin."""
@@ -76,7 +89,7 @@ def _fold_ranks(
     factor = log_odds_factor(
         waiting[0], stable.ravel(), waiting[1], candidate.ravel(), margin, slots.HAZARD_RATIOS
     )
-    summed = factor.reshape(*stable.shape, -1).sum(axis=1)
+    summed = factor.reshape(*stable.shape, -1).sum(axis=1) / scatter[:, None]
     after[:, slots.RANKS] = restart(after[:, slots.RANKS], summed, log_weight)
 
 
@@ -86,27 +99,34 @@ def _fold_thresholds(
     stable: Floats,
     candidate: Floats,
     bounds: Floats,
-    chosen: Bools,
     log_weight: Floats,
+    scatter: Floats,
 ) -> None:
-    at = after[:, slots.BOUNDS]
-    # By value, not by position: a histogram whose bounds have changed takes no part.
+    n_s, slow_s = _at_bounds(after, stable, bounds)
+    n_c, slow_c = _at_bounds(after, candidate, bounds)
+    margin = np.repeat(rules.margin_latency, slots.MOST_THRESHOLDS)
+    factor = log_odds_factor(
+        n_s.ravel(), slow_s.ravel(), n_c.ravel(), slow_c.ravel(), margin, slots.LATENCY_RATIOS
+    )
+    factor = factor.reshape(len(after), -1) / scatter[:, None]
+    chosen = after[:, slots.BOUNDS.start] > 0
+    moved = restart(after[:, slots.THRESHOLDS], factor, log_weight)
+    after[:, slots.THRESHOLDS] = np.where(chosen[:, None], moved, after[:, slots.THRESHOLDS])
+    after[:, slots.ABOVE_STABLE] += slow_s
+    after[:, slots.ABOVE_CANDIDATE] += slow_c
+    after[:, slots.EXPECTED_ABOVE] += (slow_s + slow_c) * n_c / np.maximum(n_s + n_c, 1.0)
+    after[:, slots.STABLE_COMPARED] += n_s.max(axis=1)
+    after[:, slots.CANDIDATE_COMPARED] += n_c.max(axis=1)
+
+
+def _at_bounds(state: Floats, arm: Floats, bounds: Floats) -> tuple[Floats, Floats]:
+    """All answers, and those slower, at each chosen bound, (R, MOST_THRESHOLDS); zeros where the bound is
+    none of this histogram's. By value, not by position: bounds may have changed meanwhile."""
+    at = state[:, slots.BOUNDS]
     place = (bounds[:, None, :] == at[:, :, None]) & (at > 0)[:, :, None]
     known = place.any(axis=2)
-    counts = [
-        np.where(known, total, 0.0)
-        for arm in (stable, candidate)
-        for total in (arm.sum(axis=1)[:, None], (place * _slower(arm)[:, None, :]).sum(axis=2))
-    ]
-    margin = np.repeat(rules.margin_latency, slots.MOST_THRESHOLDS)
-    n_s, slow_s, n_c, slow_c = (count.ravel() for count in counts)
-    factor = log_odds_factor(n_s, slow_s, n_c, slow_c, margin, slots.LATENCY_RATIOS)
-    moved = restart(after[:, slots.THRESHOLDS], factor.reshape(len(after), -1), log_weight)
-    after[:, slots.THRESHOLDS] = np.where(chosen[:, None], moved, after[:, slots.THRESHOLDS])
-    after[:, slots.ABOVE_STABLE] += counts[1]
-    after[:, slots.ABOVE_CANDIDATE] += counts[3]
-    after[:, slots.STABLE_COMPARED] += np.where(chosen, stable.sum(axis=1), 0.0)
-    after[:, slots.CANDIDATE_COMPARED] += np.where(chosen, candidate.sum(axis=1), 0.0)
+    slower = (place * _slower(arm)[:, None, :]).sum(axis=2)
+    return np.where(known, arm.sum(axis=1)[:, None], 0.0), np.where(known, slower, 0.0)
 
 
 def _learn(after: Floats, latency: LatencyBatch, learning: Bools) -> None:
@@ -147,7 +167,7 @@ def _choose(state: Floats, bounds: Floats, now: Bools) -> None:
 
 
 def _fold_limit(
-    rules: RuleBatch, after: Floats, latency: LatencyBatch, judged: Bools, log_weight: Floats
+    rules: RuleBatch, after: Floats, latency: LatencyBatch, judged: Bools, log_weight: Floats, scatter: Floats
 ) -> None:
     """Both arms against the limit on the p95, each by itself; the certificate does not restart."""
     at = latency.bounds >= rules.latency_limit[:, None]
@@ -168,7 +188,7 @@ def _fold_limit(
     after[:, slots.TOP_BOUND] = np.where(top > 0, top, after[:, slots.TOP_BOUND])
     share = np.full(len(after), SLOW_SHARE)
     for part, timed, slow in ((slots.STABLE_SLOW_LIMIT, 0, 1), (slots.SLOW_LIMIT, 2, 3)):
-        factor = log_limit_factor(counts[:, timed], counts[:, slow], share)
+        factor = log_limit_factor(counts[:, timed], counts[:, slow], share) / scatter[:, None]
         after[:, part] = restart(after[:, part], factor, log_weight)
     after[:, slots.SLOW_CERTIFICATE] += log_certificate_factor(counts[:, 2], counts[:, 3], share)
 

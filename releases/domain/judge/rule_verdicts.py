@@ -74,6 +74,7 @@ class Case:
             figures.log_relative,
             alike=say.alike_in_errors(rules.margin_errors),
             otherwise="nothing speaks for a higher rate than stable's in the same seconds",
+            scatter=figures.scatter_errors,
         )
 
     def _latency_vs_stable(self) -> RuleVerdict:
@@ -92,6 +93,7 @@ class Case:
             figures.log_latency,
             alike=say.alike_in_latency(rules.margin_latency),
             otherwise="nothing speaks for slower answers than stable's in the same seconds",
+            scatter=figures.scatter_latency,
         )
 
     def _predictions_vs_stable(self) -> RuleVerdict:
@@ -129,6 +131,7 @@ class Case:
         alike: str,
         otherwise: str,
         calm: RuleState = RuleState.OK,
+        scatter: float = 1.0,
     ) -> RuleVerdict:
         """A comparison with stable; `off` says why it is none."""
         off = off or ("" if self.rules.has_stable else NO_STABLE)
@@ -142,7 +145,10 @@ class Case:
         if log_evidence >= self.suspicious:
             lost = log_evidence >= -math.log(self.rules.alpha)
             state = RuleState.HARM if lost else RuleState.FLAG
-            meaning = say.chance(alike, log_evidence, 1 / self.rules.alpha)
+            meaning = say.sentence(
+                say.expected(candidate.expected), say.chance(alike, log_evidence, 1 / self.rules.alpha)
+            )
+        meaning = say.sentence(meaning, say.scatter(scatter))
         return self._verdict(rule, state, log_evidence, arms, counted, say.sentence(*said, meaning))
 
     # ---- limits ----------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import numpy as np
 from releases.domain.judge.factors import CERTIFICATE_SHARES, LIMIT_ODDS, ODDS_RATIOS
 from releases.domain.judge.samples import MOST_BINS, MOST_BUCKETS, Floats
 
-LAYOUT = 2.0
+LAYOUT = 3.0
 """Raised whenever a slot moves, so that old bytes are refused and never misread."""
 
 MOST_THRESHOLDS = 8
@@ -38,7 +38,7 @@ BLOCKED = 11
 RECENT_SECONDS, RECENT_STABLE, RECENT_CANDIDATE = 12, 13, 14
 """Seconds and requests, fading: the present traffic is their quotient."""
 GAP = 15
-"""1 when just one arm of the last sample was read, so that the next increments cover unlike times."""
+"""1 when just one arm was read since both were, so that the next increments cover unlike times."""
 STABLE_TIMED, STABLE_SLOW, CANDIDATE_TIMED, CANDIDATE_SLOW = 16, 17, 18, 19
 """Answers of known latency, and how many of them were slower than the latency limit."""
 TOP_BOUND = 20
@@ -48,7 +48,13 @@ STABLE_COMPARED, CANDIDATE_COMPARED = 21, 22
 CUTS_CHOSEN = 23
 """1 once the edges between prediction bins are chosen."""
 
-REL = slice(24, 24 + len(ODDS_RATIOS))
+EXPECTED_ERRORS = 24
+"""Errors that the candidate would have made, had it failed as often as stable in the same samples."""
+
+CANDIDATE_SEEN = 25
+"""Answers of the candidate whose latency is known, from the very first on."""
+
+REL = slice(26, 26 + len(ODDS_RATIOS))
 """log M of candidate against stable, one per odds ratio."""
 LIMIT = slice(REL.stop, REL.stop + len(LIMIT_ODDS))
 """log M of the candidate against the error limit."""
@@ -67,7 +73,9 @@ BOUNDS = slice(RANKS.stop, RANKS.stop + MOST_THRESHOLDS)
 ABOVE_STABLE = slice(BOUNDS.stop, BOUNDS.stop + MOST_THRESHOLDS)
 ABOVE_CANDIDATE = slice(ABOVE_STABLE.stop, ABOVE_STABLE.stop + MOST_THRESHOLDS)
 """Answers slower than each of them."""
-THRESHOLDS = slice(ABOVE_CANDIDATE.stop, ABOVE_CANDIDATE.stop + MOST_THRESHOLDS * len(LATENCY_RATIOS))
+EXPECTED_ABOVE = slice(ABOVE_CANDIDATE.stop, ABOVE_CANDIDATE.stop + MOST_THRESHOLDS)
+"""The candidate's, had it been as fast as stable in the same samples."""
+THRESHOLDS = slice(EXPECTED_ABOVE.stop, EXPECTED_ABOVE.stop + MOST_THRESHOLDS * len(LATENCY_RATIOS))
 """log M at each bound and odds ratio, bound by bound. Until bounds are chosen nothing is tested, and
 the first of these slots hold stable's histogram, from which they will be."""
 HISTOGRAM = slice(THRESHOLDS.start, THRESHOLDS.start + MOST_BUCKETS)
@@ -80,7 +88,10 @@ DRIFT = slice(CUTS.stop, CUTS.stop + 2 * MOST_CUTS * len(PREDICTION_RATIOS))
 PREDICTED_STABLE = slice(DRIFT.stop, DRIFT.stop + MOST_BINS)
 PREDICTED_CANDIDATE = slice(PREDICTED_STABLE.stop, PREDICTED_STABLE.stop + MOST_BINS)
 """Predictions per bin."""
-STATE_SIZE = PREDICTED_CANDIDATE.stop
+SCATTER_ERRORS = slice(PREDICTED_CANDIDATE.stop, PREDICTED_CANDIDATE.stop + 6)
+SCATTER_LATENCY = slice(SCATTER_ERRORS.stop, SCATTER_ERRORS.stop + 5 + MOST_THRESHOLDS)
+"""How stable's errors, and its answers above each bound, scatter: see `scatter`."""
+STATE_SIZE = SCATTER_LATENCY.stop
 
 FIRST_WEIGHT = 0.5
 """Restart weight that is spent at the beginning."""

@@ -5,6 +5,8 @@ import pytest
 
 from releases.domain.judge import JudgeRules, fold, judge, seconds_to_certificate, weigh
 from releases.domain.judge import state as slots
+from releases.domain.judge.factors import log_certificate_factor
+from releases.domain.judge.restart import log_mean_exp
 from releases.domain.judge.samples import Freshness
 from tests.domain.judge.streams import batch, judged
 
@@ -23,12 +25,26 @@ def test_forecast_of_a_flawless_candidate_is_the_time_until_the_mean_reaches_its
     seconds = forecast(0.0)
     shares = np.array([0.02, 0.1, 0.2, 0.35, 0.5, 0.7])
     reached = np.mean(np.exp(5 * seconds * (np.log1p(-0.01 * shares) - np.log(0.99))))
-    assert reached == pytest.approx(20, rel=1e-6)
+    assert reached == pytest.approx(20, rel=1e-4)
 
 
 def test_forecast_with_more_errors_is_longer_and_with_more_traffic_shorter():
-    assert forecast(0.0) < forecast(0.001) < forecast(0.004)
-    assert forecast(0.001, traffic=50) == pytest.approx(forecast(0.001) / 10)
+    assert forecast(0.0) <= forecast(0.001) < forecast(0.002) < forecast(0.005) < forecast(0.007)
+    assert forecast(0.002, traffic=50) == pytest.approx(forecast(0.002) / 10, rel=0.01)
+
+
+@pytest.mark.parametrize(("rate", "off"), [(0.001, 0.1), (0.002, 0.15), (0.004, 0.4)])
+def test_forecast_is_near_the_median_of_what_happens(rate, off):
+    """By simulation; with many errors to come it is on the long side."""
+    rng = np.random.default_rng(5)
+    requests = np.cumsum(rng.poisson(5, (400, 1500)), axis=1).astype(float)
+    errors = np.cumsum(rng.binomial(np.diff(requests, axis=1, prepend=0).astype(int), rate), axis=1)
+    factor = log_certificate_factor(
+        requests.ravel(), errors.ravel().astype(float), np.full(requests.size, 0.01)
+    )
+    certified = (log_mean_exp(factor) >= LOG_CERTIFY[0]).reshape(requests.shape)
+    median = np.median(np.where(certified.any(axis=1), certified.argmax(axis=1) + 1, np.inf))
+    assert (1 - off) * median <= forecast(rate) <= (1 + off) * median
 
 
 @pytest.mark.parametrize(("rate", "traffic"), [(0.01, 5), (0.5, 5), (0.0, 0)])
