@@ -11,7 +11,7 @@ from datetime import datetime
 from releases.domain import replay
 from releases.domain.judge import JudgeRules
 from releases.domain.judge.bins import PredictionBins
-from releases.domain.judge.explanation import milliseconds, percent_limit
+from releases.domain.judge.explanation import duration, milliseconds, percent_limit
 from releases.domain.judging_rules import judge_rules
 from releases.domain.plan import RolloutPlan
 from releases.domain.release import TERMINAL, Phase
@@ -96,9 +96,7 @@ class Retrospective:
             return "no finished release with samples to replay yet"
         stopped = [said for said in judged if said.kind is VerdictKind.HARM]
         which = ", ".join(
-            f"{said.release.version.version} after {said.ending.at or 0:.0f} s"
-            for said in stopped
-            if said.ending
+            f"{said.release.version.version} after {_after(said.ending)}" for said in stopped if said.ending
         )
         parts = [f"would have rolled back {len(stopped)} of {len(judged)}" + (f": {which}" if which else "")]
         for phase, verb in ((Phase.SUCCEEDED, "succeeded"), (Phase.ROLLED_BACK, "rolled back")):
@@ -135,6 +133,12 @@ def look_back(endpoint: Endpoint, plan: RolloutPlan) -> Retrospective:
 
 def _said(release: Release, happened: Happened, recording: Recording, ending: Ending | None) -> Said:
     return Said(release, happened, ending, recording.seconds, recording.note)
+
+
+def _after(ending: Ending) -> str:
+    """ "12 s", and in minutes from two on"""
+    seconds = ending.at or 0.0
+    return f"{seconds:.0f} s" if seconds < 120 else duration(seconds)
 
 
 def _rules(plan: RolloutPlan, release: Release) -> JudgeRules:

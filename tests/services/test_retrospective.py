@@ -89,7 +89,7 @@ def test_look_back_with_a_stricter_plan_differs_from_what_happened(past: Past) -
     past.release(
         "1.1.0", Phase.SUCCEEDED, 200, candidate_errors=0.02, stable_errors=0.02, candidate_rate=20.0
     )
-    strict = RolloutPlan.from_json({"rules": {"compare_errors": False, "error_rate_max": 0.001}})
+    strict = RolloutPlan.from_json({"rules": {"compare_latency": False, "error_rate_max": 0.001}})
     lenient = RolloutPlan.from_json({"rules": {"error_rate_max": 0.2}})
     for plan, kind, differs in (
         (strict, VerdictKind.SHARED_INCIDENT, False),

@@ -11,7 +11,8 @@ from itertools import pairwise
 import numpy as np
 
 from releases.domain.forecast.course import Course, Floats
-from releases.domain.judge import JudgeRules, RuleBatch, SampleBatch, decide, fold, initial_state, weigh
+from releases.domain.judge import RuleBatch, SampleBatch, decide, fold, initial_state, weigh
+from releases.domain.judging_rules import judge_rules
 from releases.domain.plan import RolloutPlan
 
 PATHS = 100
@@ -19,25 +20,6 @@ SEED = 20261123
 SHORTEST_SAMPLE = 1.0
 GROWTH = 1.2
 """Each sample is so much longer than the one before."""
-
-
-def judge_rules(plan: RolloutPlan, *, has_stable: bool) -> JudgeRules:
-    """The judge's rules out of a plan. Only errors are simulated; what else is compared takes its part of
-    the weight, as it does in truth."""
-    rules = plan.rules
-    return JudgeRules(
-        error_rate_max=rules.error_rate_max,
-        latency_p95_max_ms=rules.latency_p95_max_ms,
-        compare_errors=rules.compare_errors,
-        compare_latency=rules.compare_latency,
-        compare_predictions=rules.compare_predictions,
-        margin_errors=rules.margin_errors,
-        margin_latency=rules.margin_latency,
-        alpha=plan.alpha,
-        beta=plan.beta,
-        warm_up_seconds=rules.warm_up_seconds,
-        has_stable=has_stable,
-    )
 
 
 def seconds_until_seen(
@@ -51,7 +33,8 @@ def seconds_until_seen(
     paths: int = PATHS,
 ) -> list[float | None]:
     """Median seconds until harm is found, for candidates that fail at these rates from now on; None when
-    not within the plan's time on half of the paths. `start`: the judge's state, without one the first."""
+    not within the plan's time on half of the paths. `start`: the judge's state, without one the first.
+    Only errors are simulated; what else is compared takes its part of the weight, as it does in truth."""
     random = np.random.default_rng(SEED)
     grid = _grid(course)
     truth = np.repeat(np.array(candidate_rates), paths)
