@@ -86,23 +86,32 @@ class PlanSubsetSerializer(PlanSerializer):
 
 
 class CountsSerializer(Fields):
-    """What one arm answered."""
+    """What one arm answered, and how many of it a rule counts."""
 
     requests = serializers.IntegerField()
-    errors = serializers.IntegerField()  # type: ignore[assignment]
+    errors = serializers.IntegerField(help_text="Those that the rule counts, see `counted`.")  # type: ignore[assignment]
 
 
 class RuleVerdictSerializer(Fields):
     """One rule, its numbers, and why."""
 
-    rule = serializers.CharField()
-    state = serializers.ChoiceField([state.value for state in RuleState])
+    rule = serializers.CharField(
+        help_text="errors_vs_stable, latency_vs_stable, predictions_vs_stable, error_rate_max, "
+        "latency_p95_max."
+    )
+    state = serializers.ChoiceField(
+        [state.value for state in RuleState],
+        help_text="`flag` speaks of harm, short of its limit; `notice` is worth a look and speaks of none.",
+    )
     evidence = serializers.FloatField()
     limit = serializers.FloatField()
     stable = CountsSerializer(allow_null=True)
     candidate = CountsSerializer(allow_null=True)
     interval = serializers.ListField(child=serializers.FloatField(), allow_null=True)
     stable_interval = serializers.ListField(child=serializers.FloatField(), allow_null=True)
+    counted = serializers.CharField(
+        help_text='What `errors` of the arms are: "errors", "slower than 25 ms", "predicted class_2".'
+    )
     explanation = serializers.CharField()
 
 
@@ -115,6 +124,10 @@ class VerdictSerializer(Fields):
     harm_evidence = serializers.FloatField()
     certificate_evidence = serializers.FloatField(allow_null=True)
     seconds_to_certificate = serializers.FloatField(allow_null=True)
+    driven_by = serializers.ListField(
+        child=serializers.CharField(),
+        help_text="The rules that a verdict of harm rests on, the strongest first; else empty.",
+    )
 
 
 # ---- the forecast ---------------------------------------------------------------------------------
@@ -231,10 +244,14 @@ class TransitionSerializer(Fields):
 
 
 class EvidenceSerializer(Fields):
-    """E-values after a sample: against the candidate, and for its certificate."""
+    """E-values after a sample: against the candidate, merged over the comparisons; for its certificate; and
+    of each comparison by itself, null while it is off."""
 
     harm = serializers.FloatField(allow_null=True)
     certificate = serializers.FloatField(allow_null=True)
+    errors = serializers.FloatField(allow_null=True)  # type: ignore[assignment]
+    latency = serializers.FloatField(allow_null=True)
+    predictions = serializers.FloatField(allow_null=True)
 
 
 class SampleSerializer(Fields):
@@ -246,7 +263,12 @@ class SampleSerializer(Fields):
     requests = serializers.IntegerField()
     errors = serializers.IntegerField()  # type: ignore[assignment]
     client_errors = serializers.IntegerField()
-    latency_counts = serializers.ListField(child=serializers.IntegerField())
+    latency_counts = serializers.ListField(
+        child=serializers.IntegerField(), help_text="Per bucket; empty when no latency was told."
+    )
+    prediction_counts = serializers.ListField(
+        child=serializers.IntegerField(), help_text="Per bin; empty when no predictions are counted."
+    )
     missing = serializers.CharField(allow_null=True)
     split_candidate = serializers.IntegerField()
     evidence = EvidenceSerializer(allow_null=True)

@@ -113,11 +113,14 @@ def of_approval(approval: Approval, release: Release) -> dict[str, Any]:
 
 def of_sample(sample: Sample) -> dict[str, Any]:
     """One reading of one arm; the evidence is on the candidate's."""
-    harm, certificate = sample.harm_evidence, sample.certificate_evidence
     evidence = {
-        "harm": None if harm is None else finite(harm),
-        "certificate": None if certificate is None else finite(certificate),
+        "harm": sample.harm_evidence,
+        "certificate": sample.certificate_evidence,
+        "errors": sample.errors_evidence,
+        "latency": sample.latency_evidence,
+        "predictions": sample.predictions_evidence,
     }
+    told = {name: None if value is None else finite(value) for name, value in evidence.items()}
     return {
         "at": moment(sample.at),
         "arm": sample.arm,
@@ -126,9 +129,10 @@ def of_sample(sample: Sample) -> dict[str, Any]:
         "errors": sample.errors,
         "client_errors": sample.client_errors,
         "latency_counts": sample.latency_counts,
+        "prediction_counts": sample.prediction_counts,
         "missing": sample.missing or None,
         "split_candidate": sample.split_candidate,
-        "evidence": evidence if sample.arm == "candidate" else None,
+        "evidence": told if sample.arm == "candidate" else None,
     }
 
 

@@ -34,6 +34,9 @@ def sample(of: Release, second: int, arm: str, **changes: Any) -> Sample:
             "split_candidate": 10,
             "harm_evidence": 1.25 if arm == "candidate" else None,
             "certificate_evidence": 0.5 if arm == "candidate" else None,
+            "errors_evidence": 1.5 if arm == "candidate" else None,
+            "latency_evidence": 0.75 if arm == "candidate" else None,
+            "prediction_counts": [5, 4] if arm == "stable" else [1, 0],
             **changes,
         }
     )
@@ -54,7 +57,14 @@ def test_samples_are_a_row_per_arm_oldest_first(call: Call, sampled: Release) ->
     assert [(row["at"][17:], row["arm"]) for row in rows] == [
         (f"0{second}Z", arm) for second in range(3) for arm in ("candidate", "stable")
     ]
-    assert rows[0]["evidence"] == {"harm": 1.25, "certificate": 0.5}
+    assert rows[0]["evidence"] == {
+        "harm": 1.25,
+        "certificate": 0.5,
+        "errors": 1.5,
+        "latency": 0.75,
+        "predictions": None,
+    }
+    assert rows[1]["prediction_counts"] == [5, 4]
     assert rows[1]["evidence"] is None
     assert rows[1]["latency_counts"] == [0, 9, 0]
     assert_documented("get", f"{HERE}releases/{sampled.pk}/samples/", answer)
