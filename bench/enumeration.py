@@ -115,14 +115,14 @@ def certificates() -> float:
 
 def log_rank(largest: int = LARGEST) -> float:
     """The whole walk over three buckets, given how many are answered in each: all ways to deal the answers
-    to the arms are equally likely."""
-    worst = 0.0
+    to the arms are equally likely. The candidate has answered before, for its first answers do not count."""
+    worst, past = 0.0, (300, 400, 300, 30, 40, 30)
     for counts in _chunks(_deals(largest)):
         stable, candidate = counts[:, 0:3], counts[:, 3:6]
         both, n_c = stable + candidate, candidate.sum(axis=1)
         log_chance = _log_choose(both, candidate).sum(axis=1) - _log_choose(both.sum(axis=1), n_c)
         group = np.unique(np.column_stack([both, n_c]), axis=0, return_inverse=True)[1].ravel()
-        log_b = _folded(stable, candidate, slots.RANKS, latency=True)
+        log_b = _folded(stable, candidate, slots.RANKS, latency=True, past=past)
         for column in np.exp(log_b + log_chance[:, None]).T:
             worst = max(worst, float(np.bincount(group, column).max()))
     return worst

@@ -127,7 +127,7 @@ def first_seen_side_by_side(
             for peer in peers[name]:
                 peer.see(second, candidate, e_c)
             states[name] = fold(table, states[name], sample_of(*bare, e_s, e_c))
-            evidence = _with_errors_of(shared, weigh(table, states[name]))
+            evidence = with_errors_of(shared, weigh(table, states[name]))
             decisions = decide(table, evidence, np.zeros(releases, bool))
             for look, seen in LOOKS.items():
                 found = first[name][look]
@@ -135,7 +135,7 @@ def first_seen_side_by_side(
     return {name: Found(first[name], *(peer.found for peer in peers[name])) for name in variants}
 
 
-def _with_errors_of(shared: Evidence, own: Evidence) -> Evidence:
+def with_errors_of(shared: Evidence, own: Evidence) -> Evidence:
     """The evidence of errors, and that of all else from another state of the same releases."""
     parts = np.concatenate([own.parts[:, :1], shared.parts[:, 1:]], axis=1)
     return replace(own, parts=parts, harm=merge(parts, own.on), latency=shared.latency)

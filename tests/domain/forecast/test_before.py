@@ -48,7 +48,7 @@ def test_forecast_meets_what_full_simulations_at_one_second_find():
         releases=150,
         stable=0.001,
         candidate=0.001,
-        look=lambda decisions: decisions.certified,
+        look="certified",
     )
     assert median(got) == pytest.approx(float(np.median(certain)), rel=0.1)
     for regression in got.regressions[1:]:

@@ -1,23 +1,12 @@
-"""Streams of requests to judge: Poisson arrivals, one sample a second, many releases at once."""
+"""Samples made by hand, and what the judge finds on simulated traffic of errors alone."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 
-from releases.domain.judge import (
-    Decisions,
-    JudgeRules,
-    RuleBatch,
-    SampleBatch,
-    decide,
-    fold,
-    initial_state,
-    weigh,
-)
-
-Rate = float | Callable[[int], float]
+from bench.streams import Errors, Rate, Traffic
+from bench.watching import first_seen
+from releases.domain.judge import JudgeRules, RuleBatch, SampleBatch, fold, initial_state
 
 
 def batch(stable, candidate, *, seconds=1.0, present=(True, True), comparable=True) -> SampleBatch:
@@ -55,27 +44,16 @@ def simulate(
     requests: float = 50.0,
     rules: JudgeRules | None = None,
     seed: int = 20261123,
-    look: Callable[[Decisions], np.ndarray] = lambda decisions: decisions.harm,
+    look: str = "harm",
 ) -> np.ndarray:
-    """Seconds until `look` is first true, per release; infinite when it never is."""
-    rng = np.random.default_rng(seed)
-    table = RuleBatch.of([rules or JudgeRules()] * releases)
-    state = initial_state(releases)
-    first = np.full(releases, np.inf)
-    silent = np.zeros(releases, bool)
-    for second in range(seconds):
-        share = _at(weight, second)
-        n_s = rng.poisson(requests * (1 - share), releases)
-        n_c = rng.poisson(requests * share, releases)
-        e_s = rng.binomial(n_s, _at(stable, second))
-        e_c = rng.binomial(n_c, _at(candidate, second))
-        state = fold(table, state, batch((n_s, e_s), (n_c, e_c)))
-        seen = look(decide(table, weigh(table, state), silent))
-        first = np.where(np.isinf(first) & seen, second + 1, first)
-        if np.isfinite(first).all():
-            break
-    return first
-
-
-def _at(rate: Rate, second: int) -> float:
-    return rate(second) if callable(rate) else rate
+    """Seconds until `look` is first true of requests and errors alone, per release; infinite when never."""
+    found = first_seen(
+        Traffic.of_errors(weight, requests),
+        Errors(stable, candidate),
+        seconds=seconds,
+        releases=releases,
+        seed=seed,
+        look=look,
+        rules=rules or JudgeRules(),
+    )
+    return found.judge[look]
