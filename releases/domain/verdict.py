@@ -139,8 +139,9 @@ class Verdict:
 
     @property
     def evidence_by_rule(self) -> dict[str, float]:
-        """The evidence of every rule that is on."""
-        return {rule.rule: rule.evidence for rule in self.rules if rule.state is not RuleState.OFF}
+        """The evidence of every rule that is on and has anything to judge."""
+        silent = (RuleState.OFF, RuleState.NO_DATA)
+        return {rule.rule: rule.evidence for rule in self.rules if rule.state not in silent}
 
     def to_json(self) -> dict[str, Any]:
         certificate = self.certificate_evidence
