@@ -104,8 +104,8 @@
       const last = s.label ? s.y.findLastIndex((v) => v !== null) : -1;
       if (last < 0) continue;
       const y = Math.min(s.y[last], top), high = y > top / (log ? 5 : 1.2);
-      const after = (to - s.x[last]) / (to - from) > 0.35; // beside the newest value where there is room
-      notes.push({ x: local(s.x[last]), xanchor: after ? "left" : "right", y: log ? Math.log10(y) : y, yanchor: high ? "top" : "bottom", yshift: high ? -2 : 2, xshift: after ? 8 : -8, showarrow: false, text: s.label, font: { ...small, color: token(s.role + "-ink") }, bgcolor: faded(token("surface"), 0.75), borderpad: 0 });
+      const after = (to - s.x[last]) / (to - from) > 0.25; // beside the newest value where there is room
+      notes.push({ x: local(s.x[last]), xanchor: after ? "left" : "right", y: log ? Math.log10(y) : y, yanchor: after ? "middle" : high ? "top" : "bottom", yshift: after ? 0 : high ? -2 : 2, xshift: after ? 8 : -8, showarrow: false, text: s.label, font: { ...small, color: token(s.role + "-ink") }, bgcolor: faded(token("surface"), 0.75), borderpad: 0 });
     }
     const [lo, hi] = figure.y.range;
     return {
