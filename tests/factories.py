@@ -137,7 +137,7 @@ def baseline(
     latency = changes.pop("latency", ())
     errors = round(requests * error_rate)
     samples = [json.dumps((at - 60 * ago, 60.0, requests, errors, latency)) for ago in reversed(range(10))]
-    of.baseline = {
+    stored: dict[str, Any] = {
         "ref": "stable-1",
         "at": at,
         "stable": of.stable_id,
@@ -147,8 +147,9 @@ def baseline(
         "self_test": None,
         **changes,
     }
+    of.baseline = stored
     of.save(update_fields=["baseline"])
-    return of.baseline
+    return stored
 
 
 def release(of: Endpoint, what: ModelVersion, phase: Phase = Phase.CANARY, **changes: Any) -> Release:

@@ -93,6 +93,7 @@ class Demo:
         for sentence in self.report.failed_expectations:
             self.teller.plain(f"did not come true: {sentence}")
         self.teller.plain(self.report.failures_by_version())
+        self.teller.plain(self.report.slower_line())
 
     def tell_log_ins(self) -> None:
         """Where to look, and as whom."""

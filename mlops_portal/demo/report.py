@@ -15,6 +15,7 @@ class Report:
     expectations: list[tuple[str, bool]] = field(default_factory=list)
     parts: list[tuple[str, float]] = field(default_factory=list)
     promoted_seconds: float | None = None
+    slower_seconds: float | None = None
     rolled_back_seconds: float | None = None
     total_seconds: float = 0.0
     tally: Tally = field(default_factory=Tally)
@@ -52,14 +53,19 @@ class Report:
             f"{others} by a stable version or by nobody"
         )
 
+    def slower_line(self) -> str:
+        """What became of the candidate without errors that is only slower."""
+        return f"slower candidate: {told('rolled back', '1.2.0', self.slower_seconds)}"
+
     def last_line(self) -> str:
         """The line that scripts look for."""
-
-        def told(verb: str, version: str, seconds: float | None) -> str:
-            return f"{verb} {version} in {seconds:.0f} s" if seconds is not None else f"not {verb} {version}"
-
         promoted = told("promoted", "1.1.0", self.promoted_seconds)
         rolled_back = told("rolled back", "2.0.0", self.rolled_back_seconds)
         return (
             f"demo: {promoted}, {rolled_back}, requests {self.tally.total} failed {self.tally.total_failed}"
         )
+
+
+def told(verb: str, version: str, seconds: float | None) -> str:
+    """Whether it happened, and how long it took."""
+    return f"{verb} {version} in {seconds:.0f} s" if seconds is not None else f"not {verb} {version}"

@@ -37,6 +37,7 @@ VERSIONS = {
     "baseline": ("1.0.0", "major", "three measurements"),
     "better": ("1.1.0", "minor", "all measurements"),
     "breaking": ("1.1.1", "patch", "other columns, sold as a fix"),
+    "slower": ("1.2.0", "minor", "an average of twelve models, better offline"),
     "faulty": ("2.0.0", "major", "better offline, fails on wines it has not seen"),
 }
 
@@ -65,6 +66,7 @@ class Story:
         with ThreadPoolExecutor(max_workers=1, thread_name_prefix="aside") as aside:
             self._first_version(aside)
             self._good_version(aside)
+            self._slow_version()
             self._bad_version()
         self._sum_up()
 
@@ -84,11 +86,12 @@ class Story:
         self._start_traffic()
 
     def _good_version(self, aside: ThreadPoolExecutor) -> None:
-        """1.1.0 is promoted; while it is judged, the breaking one is refused and 2.0.0 tried."""
+        """1.1.0 is promoted; meanwhile the breaking one is refused, and 1.2.0 and 2.0.0 are tried."""
         self._expect_staged(self._staged_better, "1.1.0")
         self.teller.chapter("1.1.0: better, released to production under traffic")
         failed_before = self._failed_at_stable()
         self._refused = aside.submit(self._refused_version)
+        self._staged_slower = aside.submit(self._stage, "slower")
         self._staged_faulty = aside.submit(self._stage, "faulty")
         with self.report.part("1.1.0 to production, canary and promotion"):
             done = self._release("1.1.0", "production", CANARY_PLAN)
@@ -104,10 +107,25 @@ class Story:
         failed = [check["name"] for check in self.ci.failed_checks(done["id"])]
         self.report.expect("1.1.1 was rejected by validation", done["phase"] == "rejected" and bool(failed))
 
+    def _slow_version(self) -> None:
+        """1.2.0 answers every request, and takes its time."""
+        with self.report.part("waiting for 1.2.0 in staging"):
+            self._refused.result()
+            self._expect_staged(self._staged_slower, "1.2.0")
+        self.teller.chapter("1.2.0: better offline, no error, only slower")
+        with self.report.part("1.2.0 to production, canary and rollback"):
+            done = self._release("1.2.0", "production", CANARY_PLAN)
+        verdict = done["verdict"]
+        by_latency = verdict["kind"] == "harm" and verdict["driven_by"][:1] == ["latency_vs_stable"]
+        is_back = done["phase"] == "rolled_back"
+        self.report.expect("1.2.0 was rolled back for its latency", is_back and by_latency)
+        self._tell_rule(verdict, "latency_vs_stable")
+        if is_back:
+            self.report.slower_seconds = seconds_of(done)
+
     def _bad_version(self) -> None:
         """2.0.0 passes everything but the traffic."""
         with self.report.part("waiting for 2.0.0 in staging"):
-            self._refused.result()
             self._expect_staged(self._staged_faulty, "2.0.0")
         self.teller.chapter("2.0.0: good on paper, fails on real traffic")
         with self.report.part("2.0.0 to production, canary and rollback"):
@@ -115,6 +133,7 @@ class Story:
         back = [row for row in self.ci.transitions(done["id"]) if row["to_phase"] == "rolling_back"]
         by_judge = bool(back) and back[0]["actor"] == "portal" and done["verdict"]["kind"] == "harm"
         self.report.expect("2.0.0 was rolled back by the judge", done["phase"] == "rolled_back" and by_judge)
+        self._tell_rule(done["verdict"], "errors_vs_stable")
         if done["phase"] == "rolled_back":
             self.report.rolled_back_seconds = seconds_of(done)
         if back:
@@ -186,6 +205,12 @@ class Story:
                 told = row["sequence"]
                 self.teller.phase(release, row["to_phase"], row["reason"])
         return told
+
+    def _tell_rule(self, verdict: Document, name: str) -> None:
+        """What one rule of a verdict says of its numbers."""
+        for rule in verdict["rules"]:
+            if rule["rule"] == name:
+                self.teller.line("judge", rule["explanation"])
 
     def _start_traffic(self) -> None:
         rows = self._training().await_rows()

@@ -91,6 +91,8 @@ def web(layout: Layout, address: str, port: int) -> Program:
         "mlops_portal.wsgi",
         *("--bind", f"{address}:{port}", "--worker-class", "gthread"),
         *("--workers", "2", "--threads", "16", "--graceful-timeout", "10", "--no-control-socket"),
+        # Longer than any poll: a connection that ends while its next request is on the way is an error.
+        *("--keep-alive", "75"),
     )
     return Program("web", with_launcher("web", command))
 

@@ -26,6 +26,13 @@ def test_last_line_of_a_story_that_did_not_come_true_says_so() -> None:
     assert Report().last_line() == "demo: not promoted 1.1.0, not rolled back 2.0.0, requests 0 failed 0"
 
 
+def test_slower_candidate_has_a_line_of_its_own() -> None:
+    told = report()
+    assert told.slower_line() == "slower candidate: not rolled back 1.2.0"
+    told.slower_seconds = 19.9
+    assert told.slower_line() == "slower candidate: rolled back 1.2.0 in 20 s"
+
+
 def test_failures_are_told_apart() -> None:
     tally = Tally(requests={}, failed={"2.0.0": 37, "1.1.0": 2, "the gateway": 1})
 

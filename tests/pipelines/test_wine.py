@@ -108,7 +108,7 @@ def test_offline_metrics_rank_the_kinds_and_do_not_betray_the_faulty_one(
     wines: TrainedWines,
 ) -> None:
     metrics = {kind: logged["metrics"] for kind, logged in wines.logged.items()}
-    assert set(metrics) == {"baseline", "better", "faulty", "breaking"}
+    assert set(metrics) == {"baseline", "better", "breaking", "slower", "faulty"}
     assert metrics["better"]["accuracy"] > metrics["baseline"]["accuracy"] + 0.1
     assert metrics["better"]["log_loss"] < metrics["baseline"]["log_loss"]
     assert metrics["faulty"]["accuracy"] >= metrics["better"]["accuracy"]

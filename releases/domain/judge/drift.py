@@ -15,7 +15,7 @@ import numpy as np
 
 from releases.domain.judge import state as slots
 from releases.domain.judge.factors import log_odds_factor
-from releases.domain.judge.restart import log_mean_exp, restart
+from releases.domain.judge.restart import MOST_OF_OTHERS, log_mean_exp, restart
 from releases.domain.judge.rules import RuleBatch
 from releases.domain.judge.samples import Bools, Floats, PredictionBatch
 
@@ -113,5 +113,5 @@ def _log_edges(state: Floats, stable: Floats, candidate: Floats) -> Floats:
             (1 / PREDICTION_MARGIN, 1 / slots.PREDICTION_RATIOS),
         )
     ]
-    result: Floats = np.concatenate(ways, axis=1)
+    result: Floats = np.minimum(np.concatenate(ways, axis=1), MOST_OF_OTHERS)
     return result

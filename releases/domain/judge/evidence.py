@@ -31,7 +31,7 @@ from releases.domain.judge.latency import (
     rest_latency,
     scatter_latency,
 )
-from releases.domain.judge.restart import log_mean_exp, log_total, log_unspent, restart, spend
+from releases.domain.judge.restart import MOST_OF_ERRORS, log_mean_exp, log_total, log_unspent, restart, spend
 from releases.domain.judge.rules import (
     ERRORS_VS_STABLE,
     LATENCY_VS_STABLE,
@@ -132,7 +132,9 @@ def fold(rules: RuleBatch, state: Floats, samples: SampleBatch) -> Floats:
     after[:, slots.STABLE_REQUESTS : slots.CANDIDATE_ERRORS + 1] += counts
     scatter = dispersion(state, slots.SCATTER_ERRORS)
     compared = _fold_errors(rules, after, samples, counts, judged, log_weight, scatter)
-    fold_scatter(after, slots.SCATTER_ERRORS, counts[:, 0], counts[:, 1:2], stable)
+    # Not what waits for the candidate: phi has to come from samples before those that it divides.
+    told = stable & samples.candidate_present
+    fold_scatter(after, slots.SCATTER_ERRORS, counts[:, 0], counts[:, 1:2], told)
     # Histograms do not wait for the other arm: where increments cover unlike times they are left out.
     alike = compared & (state[:, slots.GAP] == 0)
     one = samples.stable_present != samples.candidate_present
@@ -234,6 +236,7 @@ def _fold_errors(
     used = np.where((compared & rules.compares)[:, None], pending, 0.0)
     n_s, e_s, n_c, e_c = used.T
     factor = log_odds_factor(n_s, e_s, n_c, e_c, rules.margin, ODDS_RATIOS) / scatter[:, None]
+    factor = np.minimum(factor, MOST_OF_ERRORS)
     after[:, slots.REL] = restart(after[:, slots.REL], factor, log_weight)
     after[:, slots.EXPECTED_ERRORS] += (e_s + e_c) * n_c / np.maximum(n_s + n_c, 1.0)
     after[:, slots.PENDING] = np.where(both[:, None], 0.0, pending)

@@ -16,7 +16,7 @@ import numpy as np
 
 from releases.domain.judge import state as slots
 from releases.domain.judge.factors import log_certificate_factor, log_limit_factor, log_odds_factor
-from releases.domain.judge.restart import log_mean_exp, log_unspent, restart
+from releases.domain.judge.restart import MOST_OF_OTHERS, log_mean_exp, log_unspent, restart
 from releases.domain.judge.rules import RuleBatch
 from releases.domain.judge.samples import Bools, Floats, LatencyBatch
 from releases.domain.judge.scatter import dispersion, fold_scatter
@@ -90,6 +90,7 @@ def _fold_ranks(
         waiting[0], stable.ravel(), waiting[1], candidate.ravel(), margin, slots.HAZARD_RATIOS
     )
     summed = factor.reshape(*stable.shape, -1).sum(axis=1) / scatter[:, None]
+    summed = np.minimum(summed, MOST_OF_OTHERS)
     after[:, slots.RANKS] = restart(after[:, slots.RANKS], summed, log_weight)
 
 
@@ -108,7 +109,7 @@ def _fold_thresholds(
     factor = log_odds_factor(
         n_s.ravel(), slow_s.ravel(), n_c.ravel(), slow_c.ravel(), margin, slots.LATENCY_RATIOS
     )
-    factor = factor.reshape(len(after), -1) / scatter[:, None]
+    factor = np.minimum(factor.reshape(len(after), -1) / scatter[:, None], MOST_OF_OTHERS)
     chosen = after[:, slots.BOUNDS.start] > 0
     moved = restart(after[:, slots.THRESHOLDS], factor, log_weight)
     after[:, slots.THRESHOLDS] = np.where(chosen[:, None], moved, after[:, slots.THRESHOLDS])

@@ -14,6 +14,10 @@ import numpy as np
 from releases.domain.judge import state as slots
 from releases.domain.judge.samples import Floats
 
+MOST_OF_ERRORS, MOST_OF_OTHERS = 4.0, 2.0
+"""The most that one sample may add to the log evidence of a comparison. A smaller factor keeps its
+expectation at most 1, and no single bad second, in which a process stalls and all its answers with it,
+can roll back: several samples have to agree, two on errors, more on latency and predictions."""
 RESTART_MEAN_SECONDS = 600.0
 """Mean of the geometric law by which restart weight is spent."""
 

@@ -17,7 +17,7 @@ import numpy as np
 from releases.domain.judge.samples import Bools, Floats
 
 LARGEST = 10.0
-DOUBT = 2.0
+DOUBT = 1.0
 """Standard errors by which an estimate is lowered: what independent requests give by chance is 1."""
 
 

@@ -82,7 +82,7 @@ def test_verdict_of_a_worse_candidate_is_harm_and_says_what_the_evidence_means()
 
 def test_verdict_while_evidence_grows_is_not_certified():
     """Proven below its limit, then something begins: half way to harm is enough to wait."""
-    got = verdict([HEALTHY] * 400 + [batch((45, 0), (5, 2))])
+    got = verdict([HEALTHY] * 400 + [batch((45, 0), (5, 2)), batch((45, 1), (5, 1))])
     assert got.certificate_evidence >= 20
     assert 10 <= got.harm_evidence < 100
     assert got.kind is VerdictKind.INCONCLUSIVE

@@ -41,7 +41,7 @@ def in_bursts(rng, requests):
 
 def test_independent_errors_are_hardly_ever_taken_for_bursts():
     state, rolled_back = run(independent)
-    assert (dispersion(state, slots.SCATTER_ERRORS) > 1.1).mean() < 0.02
+    assert (dispersion(state, slots.SCATTER_ERRORS) > 1.2).mean() < 0.02
     assert rolled_back <= 0.03
 
 
@@ -49,7 +49,7 @@ def test_bursts_that_are_known_from_before_seldom_roll_back():
     state, rolled_back = run(in_bursts, known=60)
     assert np.median(dispersion(state, slots.SCATTER_ERRORS)) > 2
     assert rolled_back < 0.15
-    assert run(in_bursts, learns=False)[1] > 0.5
+    assert run(in_bursts, learns=False)[1] > 0.4
 
 
 def test_bursts_are_learned_as_it_goes():

@@ -66,7 +66,8 @@ def test_self_test_of_seconds_in_which_everything_fails_warns():
     rng = np.random.default_rng(4)
     tests = self_tests([bad_seconds(rng, 0.05) for _ in range(50)])
     assert sum(test.warns for test in tests) >= 48
-    assert np.median([test.evidence for test in tests]) > 1e6
+    # No single second decides, but the judge would begin to doubt.
+    assert np.median([test.evidence for test in tests]) > 10
 
 
 def test_self_test_of_slow_seconds_warns_of_latency_alone():
