@@ -61,7 +61,7 @@ def test_bounds_are_at_most_eight_spread_over_all_that_tell_something():
     many = tuple(float(bound) for bound in range(1, 16))
     bounds = chosen(told((20,) * 16, many))
     assert len(bounds) == slots.MOST_THRESHOLDS
-    assert bounds[0] == 1
+    assert bounds[0] == 7  # 9 of 16 answers are slower
     assert bounds[-1] >= 13
     assert max(np.diff(bounds)) <= 2
 
