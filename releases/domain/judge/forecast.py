@@ -12,15 +12,14 @@ from releases.domain.judge.factors import log_certificate_factor
 from releases.domain.judge.restart import log_mean_exp
 from releases.domain.judge.samples import Floats
 
-LONGEST_SECONDS = 30 * 86400.0
+SHORTEST_SECONDS, LONGEST_SECONDS = 0.01, 30 * 86400.0
 """A forecast beyond this is not given: nobody waits for it."""
-MOST_ERRORS = 40
-"""Paths with more errors to come are not followed one by one."""
-FEW_ERRORS, FIRST_PASSAGE = 3, 0.75
-"""With more than a few errors to come, paths reach the limit between two errors and fall again: half of
-them have been there by this share of the time at which half of them are (0.74 to 0.83 by simulation, for
-0.4 to 0.6 of the limit)."""
-_HALVINGS = 26
+FEW_ERRORS = 3
+"""Up to so many errors to come are followed one by one."""
+FIRST_PASSAGE = 0.66
+"""Beyond, half of all paths have been at the limit by this share of the time of the expected path, for they
+rise and fall on the way (0.60 to 0.70 by simulation, at 0.4 to 0.7 of the limit)."""
+_HALVINGS = 16
 
 
 def seconds_to_certificate(
@@ -37,11 +36,10 @@ def seconds_to_certificate(
     reached after T_k; the median is the first T_k by which no more than k come in half of all cases.
     NaN where it is never reached, or not within LONGEST_SECONDS: no traffic, or too many errors.
     """
-    # What needs many errors to come is told by the expected path, which is near the median then.
-    result = _reached(log_certificates, requests_per_second, error_rate, limit, log_certify)
-    result *= FIRST_PASSAGE
+    expected = _reached(log_certificates, requests_per_second, error_rate, limit, log_certify)
+    result = FIRST_PASSAGE * expected
     open_rows = np.flatnonzero(~np.isnan(result))
-    for errors in range(MOST_ERRORS + 1):
+    for errors in range(FEW_ERRORS + 1):
         if not len(open_rows):
             break
         rows = open_rows
@@ -57,7 +55,7 @@ def seconds_to_certificate(
         )
         likely = pdtr(errors, requests_per_second[rows] * error_rate[rows] * np.nan_to_num(seconds)) >= 0.5
         done = likely & ~np.isnan(seconds)
-        result[rows[done]] = seconds[done] * (1.0 if errors <= FEW_ERRORS else FIRST_PASSAGE)
+        result[rows[done]] = seconds[done]
         open_rows = rows[~done]
     return result
 
@@ -75,10 +73,10 @@ def _reached(
     def short(seconds: Floats) -> Floats:
         return log_certify - log_mean_exp(log_certificates + growth * seconds[:, None])
 
-    low, high = np.zeros_like(limit), np.full_like(limit, LONGEST_SECONDS)
-    now, reached = short(low) <= 0, short(high) <= 0
+    low, high = np.full_like(limit, SHORTEST_SECONDS), np.full_like(limit, LONGEST_SECONDS)
+    now, reached = short(np.zeros_like(limit)) <= 0, short(high) <= 0
     for _ in range(_HALVINGS):
-        middle = (low + high) / 2
+        middle = np.sqrt(low * high)
         there = short(middle) <= 0
         high = np.where(there, middle, high)
         low = np.where(there, low, middle)
