@@ -19,19 +19,51 @@ def canary(rig: Rig) -> Release:
     return rig.run(rig.file(rig.register()), "canary")
 
 
-@pytest.mark.parametrize("engine", ["router", "target", "metrics"])
-def test_engine_away_for_a_minute_holds_the_canary_and_then_goes_on(rig: Rig, engine: str) -> None:
+@pytest.mark.parametrize(
+    ("engine", "said"),
+    [
+        ("router", "the gateway cannot be read"),
+        ("target", "the candidate cannot be reached"),
+        ("metrics", "the metric source cannot be reached"),
+    ],
+)
+def test_engine_away_for_a_minute_holds_the_canary_says_which_and_then_goes_on(
+    rig: Rig, engine: str, said: str
+) -> None:
     release = canary(rig)
     rig.tick(5)
     getattr(rig.world, engine).reachable = False
     for _ in range(60):
         rig.tick()
     release.refresh_from_db()
-    if engine != "target":
-        assert release.phase == "canary"
-        assert "holding" in release.reason
+    assert release.phase == "canary"
+    assert release.reason.startswith("holding: " + said)
     getattr(rig.world, engine).reachable = True
     assert rig.run(release, "succeeded").phase == "succeeded"
+
+
+def test_candidate_that_ends_without_traffic_holds_and_says_so(rig: Rig) -> None:
+    """Nothing fails when nobody asks: that it does not serve has to be seen elsewhere."""
+    release = canary(rig)
+    rig.rate = 0
+    candidate, _ = rig.refs(release)
+    rig.world.target.broken[candidate] = "killed: out of memory"
+    for _ in range(60):
+        rig.tick()
+    release.refresh_from_db()
+    assert release.phase == "canary"
+    assert release.reason == "holding: the candidate does not serve: killed: out of memory"
+
+
+def test_release_without_traffic_waits_and_says_so(rig: Rig) -> None:
+    release = canary(rig)
+    rig.rate = 0
+    for _ in range(120):
+        rig.tick()
+    release.refresh_from_db()
+    assert release.phase == "canary"
+    assert release.reason.endswith("not certain yet: no request has reached the candidate yet; waiting")
+    assert release.last_verdict().kind == "no_data"
 
 
 def test_rollback_waits_for_the_gateway_and_says_so(rig: Rig) -> None:

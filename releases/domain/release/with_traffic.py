@@ -58,6 +58,10 @@ def _unknown(seen: Observation) -> str | None:
         return f"the gateway cannot be read: {seen.effect_detail}".rstrip(": ")
     if seen.verdict is VerdictKind.UNREACHABLE:
         return seen.verdict_summary or "the metric source cannot be reached"
+    if seen.candidate.health is not TargetState.READY:
+        is_unknown = seen.candidate.health is TargetState.UNKNOWN
+        said = "the candidate cannot be reached" if is_unknown else "the candidate does not serve"
+        return f"{said}: {seen.candidate.detail}".rstrip(": ")
     return None
 
 
