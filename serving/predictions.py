@@ -52,7 +52,13 @@ def _text(value: str | bytes | bool) -> Value:
         return LABEL, "true" if value else "false"
     if isinstance(value, bytes):
         value = value.decode(errors="replace")
-    return (LABEL, value) if len(value) <= LONGEST_LABEL else OTHER
+    return (LABEL, value) if len(value) <= LONGEST_LABEL and _is_writable(value) else OTHER
+
+
+def _is_writable(text: str) -> bool:
+    """With half of a surrogate pair among the labels the whole metrics page could not be written, and a
+    zero byte has no place in a database."""
+    return not any(character == "\0" or "\ud800" <= character <= "\udfff" for character in text)
 
 
 def _number(value: Any) -> Value:

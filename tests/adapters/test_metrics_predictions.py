@@ -18,7 +18,7 @@ from pytest_django import Settings
 from releases.adapters import factory
 from releases.adapters.metrics.envoy import EnvoyMetrics, EnvoyMetricsConfig
 from releases.adapters.metrics.local import LocalMetrics
-from releases.adapters.metrics.model_servers import LARGEST_ANSWER, PredictionCounts
+from releases.adapters.metrics.model_servers import LARGEST_ANSWER, MOST_VALUES, PredictionCounts
 from releases.adapters.router.envoy import EnvoyRouter, EnvoyRouterConfig
 from releases.adapters.target.local import LocalTarget, LocalTargetConfig
 from releases.domain.plan import TrafficSplit
@@ -272,6 +272,10 @@ GOOD = b'other_total 7\nmodel_predictions_total{kind="label",value="say \\"a:b\\
         (b'model_predictions_total{kind="label",value="a"} three\n', 200),
         (b'model_predictions_total{kind="label",value="a"} NaN\n', 200),
         (b'model_predictions_total{kind="label",value="a"} -1\n', 200),
+        (b'model_predictions_total{kind="label",value="a"} 1e300\n', 200),
+        (b'model_predictions_total{kind="label",value="a\0"} 3\n', 200),
+        (b'model_predictions_total{kind="label",value="%s"} 3\n' % (b"a" * 1_000), 200),
+        (b"".join(b'model_predictions_total{value="%d"} 1\n' % n for n in range(MOST_VALUES + 1)), 200),
         (b"\xff\xfe\n" + GOOD, 200),
         (b"#" * (LARGEST_ANSWER + 10) + b"\n" + GOOD, 200),
     ],

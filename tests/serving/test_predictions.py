@@ -43,6 +43,9 @@ def count(*answers: Sequence[Output]) -> dict[str, float]:
     [
         ([b"class_2"], ("label", "class_2")),
         (["class_2"], ("label", "class_2")),
+        ([b"class\0"], ("label", "other")),
+        (["class\ud800"], ("label", "other")),
+        (["\u30af\u30e9\u30b9\u3000\uff11"], ("label", "\u30af\u30e9\u30b9\u3000\uff11")),
         ([True], ("label", "true")),
         ([2], ("label", "2")),
         ([2.0], ("label", "2")),

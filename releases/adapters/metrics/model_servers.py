@@ -15,6 +15,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 COUNTER = "model_predictions_total"
 LARGEST_ANSWER = 1 << 20  # a model is foreign code, and may fill its server's metrics with anything
+MOST_VALUES = 1_000
+LONGEST_KEY = 200
+LARGEST_COUNT = 2**53  # beyond it a float is no count any more
 SIDE_BY_SIDE = 32
 
 Predictions = Mapping[str, int]
@@ -68,13 +71,17 @@ def _answers(asked: Mapping[str, Future[Predictions]], deadline: float) -> dict[
 
 
 def _counts(text: str) -> Predictions:
-    """Raises `ValueError` when this is no text of Prometheus."""
+    """Empty when there is more than any of our servers says. What could not be stored is left out: one
+    bad value must not keep those of all others from the database. Raises `ValueError` when this is no text
+    of Prometheus."""
     # A model server shows hundreds of other lines, and parsing them is what would cost.
     own = "\n".join(line for line in text.split("\n") if line.startswith(COUNTER))
     found: dict[str, int] = {}
     for family in text_string_to_metric_families(own):
         for sample in family.samples:
-            if sample.name == COUNTER and math.isfinite(sample.value) and sample.value >= 0:
-                kind, value = sample.labels.get("kind", ""), sample.labels.get("value", "")
-                found[f"{kind}:{value}"] = int(sample.value)
-    return found
+            key = f"{sample.labels.get('kind', '')}:{sample.labels.get('value', '')}"
+            is_count = math.isfinite(sample.value) and 0 <= sample.value <= LARGEST_COUNT
+            is_storable = "\0" not in key and len(key) <= LONGEST_KEY
+            if sample.name == COUNTER and is_count and is_storable:
+                found[key] = int(sample.value)
+    return found if len(found) <= MOST_VALUES else {}

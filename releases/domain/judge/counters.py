@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+MOST_PREDICTIONS = 10**9
+"""In one interval and bin."""
+
 
 @dataclass(frozen=True, slots=True)
 class Totals:
@@ -95,13 +98,14 @@ def increment(previous: Totals | None, current: Totals) -> Increments | None:
 
 
 def _predicted(previous: Totals, current: Totals) -> tuple[int, ...] | None:
-    """What was predicted since; a restart of the model server alone takes one interval of it."""
+    """What was predicted since; a restart of the model server alone takes one interval of it, and so does
+    a count that no server can have made: the figures are those of foreign code."""
     if not current.predictions or len(current.predictions) != len(previous.predictions):
         return None
     counts = tuple(
         now - before for now, before in zip(current.predictions, previous.predictions, strict=True)
     )
-    return counts if min(counts) >= 0 else None
+    return counts if min(counts) >= 0 and max(counts) <= MOST_PREDICTIONS else None
 
 
 def _went_down(previous: Totals, current: Totals, same_bounds: bool) -> bool:

@@ -1,6 +1,7 @@
 """Cumulative counters become increments: first readings, restarts, changed bounds."""
 
 import itertools
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -58,6 +59,22 @@ def test_increment_with_changed_bounds_drops_the_histogram_and_keeps_the_counts(
         totals(2.0, 15, latency_ms=(9, 6), bounds_ms=(7.0,)),
     )
     assert (got.requests, got.latency_ms, got.bounds_ms) == (5, None, ())
+    assert got.continuous
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "told"),
+    [
+        ((5, 5), (6, 8), (1, 3)),
+        ((5, 5), (6, 4), None),  # the model server began anew
+        ((), (6, 4), None),  # it was silent before
+        ((5, 5), (6, 4, 1), None),
+        ((5, 5), (5, 10**15), None),  # foreign code may say anything
+    ],
+)
+def test_increment_of_predictions_is_told_only_where_it_can_be_true(before, after, told):
+    got = increment(replace(totals(1.0, 10), predictions=before), replace(totals(2.0, 14), predictions=after))
+    assert (got.requests, got.predictions) == (4, told)
     assert got.continuous
 
 
