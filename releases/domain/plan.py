@@ -196,8 +196,11 @@ def _problems(plan: RolloutPlan) -> Mapping[str, str]:
     if plan.on_inconclusive not in ("wait", "rollback"):
         found["plan.on_inconclusive"] = "has to be wait or rollback"
     has_canary = bool(plan.steps or plan.shadow_seconds)
-    if plan.promotion == "certified" and has_canary and rules.error_rate_max is None:
-        found["plan.promotion"] = "certified needs a limit to be certified below: rules.error_rate_max"
+    has_limit = rules.error_rate_max is not None or rules.latency_p95_max_ms is not None
+    if plan.promotion == "certified" and has_canary and not has_limit:
+        found["plan.promotion"] = (
+            "certified needs a limit to be certified below: rules.error_rate_max or rules.latency_p95_max_ms"
+        )
     return found
 
 

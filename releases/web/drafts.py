@@ -12,8 +12,10 @@ from django.http import QueryDict
 
 from releases.domain.errors import DomainError, Invalid
 from releases.domain.plan import MAXIMUM_STEPS, RolloutPlan, Step
+from releases.web.rule_drafts import PLACES, RulesDraft, number_of
 
 PRESETS = ("default", "careful", "shadow", "own")
+FINE = ("margin_errors", "margin_latency", "warm_up", "alpha", "beta")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +44,7 @@ class Draft:
     preset: str = "default"
     steps: tuple[StepDraft, ...] = ()
     shadow: str = "0"
-    error_rate_max: str = ""
-    compare_errors: bool = True
+    rules: RulesDraft = field(default_factory=RulesDraft)
     promotion: str = "certified"
     on_inconclusive: str = "wait"
     max_canary: str = ""
@@ -72,8 +73,7 @@ class Draft:
             preset=preset if preset in PRESETS else "default",
             steps=steps,
             shadow=data.get("shadow", "").strip(),
-            error_rate_max=data.get("error_rate_max", "").strip(),
-            compare_errors="compare_errors" in data,
+            rules=RulesDraft.read(data),
             promotion=data.get("promotion", ""),
             on_inconclusive=data.get("on_inconclusive", ""),
             max_canary=data.get("max_canary", "").strip(),
@@ -82,14 +82,12 @@ class Draft:
 
     def filled(self, plan: RolloutPlan, preset: str) -> "Draft":
         """The draft with the fields of a plan."""
-        limit = plan.rules.error_rate_max
         return replace(
             self,
             preset=preset,
             steps=tuple(StepDraft(str(s.weight), str(s.hold_seconds), s.approval) for s in plan.steps),
             shadow=str(plan.shadow_seconds),
-            error_rate_max="" if limit is None else f"{100 * limit:.6g}",
-            compare_errors=plan.rules.compare_errors,
+            rules=RulesDraft.of(plan),
             promotion=plan.promotion,
             on_inconclusive=plan.on_inconclusive,
             max_canary=str(plan.max_canary_seconds),
@@ -116,27 +114,23 @@ class Draft:
 
     def plan(self) -> dict[str, Any]:
         """The plan as the API would get it. What is no number is passed on as it is: to be refused."""
-        limit = _number(self.error_rate_max)
         return {
             "steps": [
-                {"weight": _number(s.weight), "hold_seconds": _number(s.hold), "approval": s.approval}
+                {"weight": number_of(s.weight), "hold_seconds": number_of(s.hold), "approval": s.approval}
                 for s in self.steps
             ],
-            "shadow_seconds": _number(self.shadow or "0"),
-            "rules": {
-                "error_rate_max": limit / 100 if isinstance(limit, int | float) else limit,
-                "compare_errors": self.compare_errors,
-            },
+            "shadow_seconds": number_of(self.shadow or "0"),
+            **self.rules.plan(),
             "promotion": self.promotion,
             "on_inconclusive": self.on_inconclusive,
-            **({"max_canary_seconds": _number(self.max_canary)} if self.max_canary else {}),
+            **({"max_canary_seconds": number_of(self.max_canary)} if self.max_canary else {}),
         }
 
     def refused(self, error: DomainError) -> "Draft":
         """The draft with messages at its inputs; `form` holds what belongs to none of them."""
         places = {
             "plan.shadow_seconds": "shadow",
-            "plan.rules.error_rate_max": "error_rate_max",
+            **PLACES,
             "plan.promotion": "promotion",
             "plan.on_inconclusive": "on_inconclusive",
             "plan.max_canary_seconds": "max_canary",
@@ -152,22 +146,16 @@ class Draft:
                     steps[int(parts[2])] = replace(row, weight_error=messages[0])
                 else:
                     steps[int(parts[2])] = replace(row, hold_error=messages[0])
-            elif places.get(path, path) in (
-                "shadow",
-                "error_rate_max",
-                "promotion",
-                "on_inconclusive",
-                "max_canary",
-                "steps",
-                "note",
-                "version",
-                "model",
-                "environment",
-            ):
+            elif path in places or path in ("note", "version", "model", "environment"):
                 errors[places.get(path, path)] = messages[0]
             else:
                 errors["form"] = messages[0]
         return replace(self, steps=tuple(steps), errors=errors)
+
+    @property
+    def has_fine_errors(self) -> bool:
+        """Whether something is wrong among the fields that are folded away."""
+        return any(name in self.errors for name in FINE)
 
     @property
     def widest(self) -> float:
@@ -193,14 +181,3 @@ def _without_nul(data: QueryDict) -> QueryDict:
     for key, value in data.items():
         clean[key] = str(value).replace("\x00", "")
     return clean
-
-
-def _number(text: str) -> int | float | str | None:
-    """A number if it reads as one; empty is none; anything else stays text, which a plan refuses."""
-    if not text:
-        return None
-    try:
-        value = float(text.replace(",", "."))
-    except ValueError:
-        return text
-    return int(value) if value.is_integer() and abs(value) < 1e15 else value

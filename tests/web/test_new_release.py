@@ -43,6 +43,23 @@ def test_it_files_what_was_typed(scene: Scene, login: Login) -> None:
     assert (release.note, release.requested_by) == ("please", "ada")
 
 
+def test_it_files_every_rule_that_was_typed(scene: Scene, login: Login) -> None:
+    typed = {"latency_p95_max": "250", "margin_errors": "1.5", "margin_latency": "2", "warm_up": "30"}
+    login("ada").post(URL, form(**typed, alpha="0.5", beta="10", compare_predictions="on", error_rate_max=""))
+    plan = Release.objects.get(endpoint__model__name="perry").rollout_plan()
+    rules = plan.rules
+    assert (rules.error_rate_max, rules.latency_p95_max_ms) == (None, 250)
+    assert (rules.margin_errors, rules.margin_latency, rules.warm_up_seconds) == (1.5, 2, 30)
+    assert (plan.alpha, plan.beta) == (0.005, 0.1)
+    assert (rules.compare_errors, rules.compare_latency, rules.compare_predictions) == (True, False, True)
+
+
+def test_it_opens_the_finer_rules_where_one_of_them_is_wrong(scene: Scene, login: Login) -> None:
+    page = login("ada").post(URL, form(margin_latency="0.5")).content.decode()
+    assert "has to be from 1 to 10, not 0.5" in page
+    assert '<details class="body fold" open>' in page
+
+
 def test_it_says_what_is_needed_before_traffic_moves(scene: Scene, login: Login) -> None:
     page = login("ada").get(URL, {"model": "wine", "environment": "production"}).content.decode()
     assert "1 approval, never by whoever files it" in page
