@@ -7,6 +7,7 @@ a reading is folded exactly once. Decides nothing.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -18,9 +19,9 @@ from releases.domain.judge.latency import KNOWN_ANSWERS
 from releases.domain.judge.samples import Floats
 from releases.domain.judging_rules import judge_rules
 from releases.domain.verdict import Verdict
-from releases.models import Release, Sample
+from releases.models import Endpoint, Release, Sample
 from releases.ports import Counters, Missing
-from releases.services.baseline import baseline_of
+from releases.services.baseline import Baseline, baseline_of
 from releases.services.world import World, candidate_ref, stable_ref
 
 # Two passes may follow each other at once; a sample of a few milliseconds says nothing.
@@ -94,12 +95,14 @@ def _judge(
             for release, of in zip(releases, bins, strict=True)
         ]
     )
+    beginners = [
+        (release, stable) for release, (stable, _) in zip(releases, arms, strict=True) if not release.evidence
+    ]
+    begun = iter(_begin(beginners, at) if beginners else ())
     state = np.vstack(
         [
-            judge.state_from_bytes(bytes(release.evidence))
-            if release.evidence
-            else _begin(release, stable, at)
-            for release, (stable, _) in zip(releases, arms, strict=True)
+            judge.state_from_bytes(bytes(release.evidence)) if release.evidence else next(begun)
+            for release in releases
         ]
     )
     lengths = [_length(release, at) for release in releases]
@@ -135,18 +138,36 @@ def _judge(
     }
 
 
-def _begin(release: Release, stable: _ArmReading, at: float) -> Floats:
-    """The state of a release that was never sampled, told what stable did before: in the last minutes, or
-    else since its counters began."""
-    state = judge.initial_state(1)
+def _begin(beginners: Sequence[tuple[Release, _ArmReading]], at: float) -> Floats:
+    """The state of releases that were never sampled, told what stable did before. All at once: one query,
+    and as many steps as the longest baseline has samples."""
+    moment = datetime.fromtimestamp(at, UTC)
+    rows = Endpoint.objects.filter(pk__in=[release.endpoint_id for release, _ in beginners])
+    endpoints = rows.only("stable_id", "baseline").in_bulk()
+    baselines = [
+        baseline_of(endpoints[release.endpoint_id], moment) if release.stable_id and stable.found else None
+        for release, stable in beginners
+    ]
+    known = [
+        judge.Sample(0.0, _known_of_stable(stable, baseline) if release.stable_id else None, None)
+        for (release, stable), baseline in zip(beginners, baselines, strict=True)
+    ]
+    state = judge.tell_baseline(judge.initial_state(len(beginners)), judge.SampleBatch.of(known))
+    for step in zip_longest(*(baseline.increments if baseline else () for baseline in baselines)):
+        earlier = [judge.Sample(stable.seconds if stable else 0.0, stable, None) for stable in step]
+        state = judge.tell_scatter(state, judge.SampleBatch.of(earlier))
+    return state
+
+
+def _known_of_stable(stable: _ArmReading, baseline: Baseline | None) -> Increments | None:
+    """Its latencies in the last minutes, or else since its counters began; None when it cannot be read."""
     found = stable.found
-    if found is None or not release.stable_id:
-        return state
-    baseline = baseline_of(release.endpoint, datetime.fromtimestamp(at, UTC))
+    if found is None:
+        return None
     bounds, answers = found.bounds_ms, found.latency_ms
     if baseline is not None and baseline.latency and sum(baseline.latency) >= KNOWN_ANSWERS:
         bounds, answers = baseline.bounds_ms, baseline.latency
-    known = Increments(
+    return Increments(
         seconds=0.0,
         requests=0,
         errors=0,
@@ -154,11 +175,6 @@ def _begin(release: Release, stable: _ArmReading, at: float) -> Floats:
         bounds_ms=bounds,
         predictions=stable.totals.predictions if stable.totals else None,
     )
-    state = judge.tell_baseline(state, judge.SampleBatch.of([judge.Sample(0.0, known, None)]))
-    for sample in baseline.increments if baseline is not None else ():
-        batch = judge.SampleBatch.of([judge.Sample(sample.seconds, sample, None)])
-        state = judge.tell_scatter(state, batch)
-    return state
 
 
 def _length(release: Release, at: float) -> float:
