@@ -1,9 +1,10 @@
 """The A/A self-test: stable against itself, before anything is rolled out.
 
-The judge takes requests as independent given the interval. Where errors or slow answers come in bursts,
-its evidence grows faster than it should, and it is better to know that before a release. Samples of stable
-are taken in adjacent pairs, so that a load or a base rate that drifts for all does not count; a coin says
-which of the two plays the candidate. Pearson's dispersion over the pairs::
+The judge takes requests as independent given the interval. Where errors or slow answers come in bursts, it
+divides its evidence of harm by what it sees of them (`scatter`), which takes time and is never all of it; it
+is better to know that before a release. Samples of stable are taken in adjacent pairs, so that a load or a
+base rate that drifts for all does not count; a coin says which of the two plays the candidate. Pearson's
+dispersion over the pairs::
 
     phi = sum (e_1 - E n_1/N)^2 / sum n_1 n_2 E (N - E) / (N^2 (N - 1)),   N = n_1 + n_2, E = e_1 + e_2
 
@@ -203,7 +204,8 @@ def _sentence(pairs: Sequence[Pair], found: Sequence[_Scatter]) -> str:
     bursts = [scatter for scatter in found if scatter.is_in_bursts]
     if bursts:
         what = " and ".join(f"{scatter.what} come in bursts ({_figures(scatter)})" for scatter in bursts)
-        return f"stable's {what}: evidence grows faster than it should; a margin above 1 is advisable"
+        slower = "harm is then found later, and a certificate says less"
+        return f"stable's {what}: {slower}; a margin above 1 is advisable"
     if not found:
         failing = sum(1 for pair in pairs if any(half.errors for half in pair))
         return (

@@ -77,7 +77,9 @@ def test_self_test_of_slow_seconds_warns_of_latency_alone():
     assert test.warns
     assert test.phi_errors < 1.8
     assert test.sentence.startswith("stable's slow answers come in bursts (dispersion ")
-    assert test.sentence.endswith("evidence grows faster than it should; a margin above 1 is advisable")
+    assert test.sentence.endswith(
+        "harm is then found later, and a certificate says less; a margin above 1 is advisable"
+    )
 
 
 def test_self_test_with_one_incident_that_ends_rarely_warns_and_says_so():
