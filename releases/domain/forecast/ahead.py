@@ -20,12 +20,13 @@ from releases.domain.forecast.answer import (
     Spread,
     Traffic,
 )
-from releases.domain.forecast.before import SLOW_LIMIT, expected_seconds, regression_rates
+from releases.domain.forecast.before import expected_seconds, regression_rates
 from releases.domain.forecast.certificate import PATHS, SEED, Limit, log_evidence, requests_needed
 from releases.domain.forecast.course import Course, Floats
 from releases.domain.forecast.harm import seconds_until_seen
 from releases.domain.judge import state as slots
 from releases.domain.judge.explanation import sentence
+from releases.domain.judge.latency import SLOW_SHARE
 from releases.domain.plan import RolloutPlan
 
 PRIOR_REQUESTS = 50.0
@@ -125,7 +126,7 @@ def _limits(plan: RolloutPlan, state: Floats) -> list[Limit]:
     if _is_latency_known(plan, state):
         slow = (slots.STABLE_TIMED, slots.STABLE_SLOW, slots.CANDIDATE_TIMED, slots.CANDIDATE_SLOW)
         rates = _rates(*(float(state[slot]) for slot in slow))
-        limits.append(Limit(SLOW_LIMIT, rates, state[slots.SLOW_CERTIFICATE]))
+        limits.append(Limit(SLOW_SHARE, rates, state[slots.SLOW_CERTIFICATE]))
     return limits
 
 

@@ -26,10 +26,8 @@ from releases.domain.forecast.course import Course, Floats, course_of
 from releases.domain.forecast.harm import seconds_until_seen
 from releases.domain.forecast.proposals import propose
 from releases.domain.judge.explanation import sentence
+from releases.domain.judge.latency import SLOW_SHARE
 from releases.domain.plan import RolloutPlan
-
-SLOW_LIMIT = 0.05
-"""The share that may be slower than a limit on p95."""
 
 
 def forecast(plan: RolloutPlan, traffic: Traffic | None, *, has_stable: bool) -> Forecast:
@@ -106,7 +104,7 @@ def limits_of(plan: RolloutPlan, traffic: Traffic) -> list[Limit]:
     if plan.rules.error_rate_max is not None:
         limits.append(Limit(plan.rules.error_rate_max, traffic.error_rate))
     if plan.rules.latency_p95_max_ms is not None and traffic.slow_share is not None:
-        limits.append(Limit(SLOW_LIMIT, traffic.slow_share))
+        limits.append(Limit(SLOW_SHARE, traffic.slow_share))
     return limits
 
 
