@@ -165,12 +165,16 @@ def _take_over(outcome: Outcome) -> None:
         return
     release.counters, release.evidence, release.sampled_at = taken.counters, taken.evidence, taken.at
     release.verdict = taken.verdict.to_json()
+    # Both change next to never, mostly with the first sample.
+    changed = []
     if taken.bounds and list(taken.bounds) != release.latency_bounds:
         release.latency_bounds = list(taken.bounds)
-        release.save(update_fields=["latency_bounds"])
+        changed.append("latency_bounds")
     if taken.bins is not None and release.prediction_bins is None:
         release.prediction_bins = taken.bins.to_json()
-        release.save(update_fields=["prediction_bins"])
+        changed.append("prediction_bins")
+    if changed:
+        release.save(update_fields=changed)
 
 
 def _follow(release: Release, before: Phase, at: datetime) -> None:
