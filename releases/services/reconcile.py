@@ -5,21 +5,25 @@ way - a message, a worker, a pass between persisting and converging - is made go
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
+from typing import Any
 
 from django.db import transaction
 from django.db.models import Q
 
 from releases.domain.release import JUDGED, Phase, decide
+from releases.domain.verdict import Verdict, VerdictKind
 from releases.models import Release
 from releases.ports import Ports
 from releases.services import persist, sampling
 from releases.services.converge import Errands, converge
 from releases.services.observe import observe
 from releases.services.persist import Outcome
-from releases.services.world import look
+from releases.services.sampling import Taken
+from releases.services.world import World, look
 
 logger = logging.getLogger(__name__)
 
@@ -93,8 +97,9 @@ def claim(at: datetime) -> list[Release]:
 def _pass(releases: list[Release], ports: Ports, errands: Errands, at: datetime) -> int:
     seconds = at.timestamp()
     world = look(releases, ports)
-    taken = sampling.take([r for r in releases if Phase(r.phase) in JUDGED], world, seconds)
+    taken, failed = _sample(releases, world, seconds)
     verdicts = {key: value.verdict for key, value in taken.items()}
+    verdicts |= {key: _unjudged(error) for key, error in failed.items()}
     seen = observe(releases, world, verdicts, seconds)
     outcomes: list[Outcome] = []
     for release in releases:
@@ -104,10 +109,35 @@ def _pass(releases: list[Release], ports: Ports, errands: Errands, at: datetime)
             logger.exception("release %s cannot be decided", release.pk)
             push_forward(release, error, at)
             continue
+        if release.pk in failed and not decision.is_event:
+            decision = replace(decision, wake_in=_back_off(release))
         outcomes.append(Outcome(release, decision, taken.get(release.pk)))
     stored = _persist(outcomes, at)
+    for outcome in stored:
+        if why := failed.get(outcome.release.pk):
+            Release.objects.filter(pk=outcome.release.pk).update(**_failure(outcome.release, why))
     converge([outcome.release for outcome in stored], world, ports, errands)
     return sum(1 for outcome in stored if outcome.decision.wake_in == 0)
+
+
+def _sample(
+    releases: Sequence[Release], world: World, at: float
+) -> tuple[dict[str, Taken], Mapping[str, Exception]]:
+    """The samples, and what kept one from being taken.
+
+    A release that cannot be judged is held, not left alone: a person has to be able to stop it. Among
+    others it fails, and gets a pass of its own, so that they are judged."""
+    try:
+        return sampling.take([r for r in releases if Phase(r.phase) in JUDGED], world, at), {}
+    except Exception as error:
+        if len(releases) > 1:
+            raise
+        logger.exception("release %s cannot be judged", releases[0].pk)
+        return {}, {releases[0].pk: error}
+
+
+def _unjudged(error: Exception) -> Verdict:
+    return Verdict(VerdictKind.UNREACHABLE, f"its samples cannot be judged ({error})"[:500])
 
 
 def _persist(outcomes: Sequence[Outcome], at: datetime) -> list[Outcome]:
@@ -128,14 +158,19 @@ def _persist(outcomes: Sequence[Outcome], at: datetime) -> list[Outcome]:
 
 def push_forward(release: Release, error: Exception, at: datetime) -> None:
     """Record what went wrong and look again later; the lease is given back."""
-    failures = release.failures + 1
-    wait = min(LONGEST_BACK_OFF, 2.0**failures)
     Release.objects.filter(pk=release.pk, lease_until=release.lease_until).update(
-        failures=failures,
-        last_error=f"{type(error).__name__}: {error}"[:2_000],
-        next_wake_at=at + timedelta(seconds=wait),
+        **_failure(release, error),
+        next_wake_at=at + timedelta(seconds=_back_off(release)),
         lease_until=None,
     )
+
+
+def _failure(release: Release, error: Exception) -> dict[str, Any]:
+    return {"failures": release.failures + 1, "last_error": f"{type(error).__name__}: {error}"[:2_000]}
+
+
+def _back_off(release: Release) -> float:
+    return float(min(LONGEST_BACK_OFF, 2.0 ** (release.failures + 1)))
 
 
 def now() -> datetime:

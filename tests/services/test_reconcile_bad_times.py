@@ -229,3 +229,31 @@ def test_stable_that_the_supervisor_gave_up_is_asked_for_again_and_told(rig: Rig
     endpoint.refresh_from_db()
     assert "out of memory" in endpoint.drift
     assert rig.world.target.deployments[ref].version == "1.0.0"
+
+
+@pytest.mark.parametrize("stored", [b"of another time", bytes(400)])
+def test_release_with_evidence_of_another_layout_holds_says_so_and_can_be_aborted(
+    rig: Rig, stored: bytes
+) -> None:
+    """An upgrade in the middle of a canary: what cannot be judged must not be beyond a person's reach."""
+    release = canary(rig)
+    rig.tick(5)
+    samples = Sample.objects.count()
+    Release.objects.filter(pk=release.pk).update(evidence=stored)
+    for _ in range(90):
+        rig.tick()
+    release.refresh_from_db()
+    assert (release.phase, Sample.objects.count()) == ("canary", samples)
+    assert release.reason.startswith("holding: its samples cannot be judged (")
+    assert "bytes of evidence, expected" in release.last_error
+    commands.act(rig.ada, release.pk, Act.ABORT, "evidence of another version", at=rig.at)
+    assert rig.run(release, "rolled_back", seconds=5).last_error == ""
+
+
+def test_release_that_cannot_be_judged_is_given_to_a_person_after_its_deadline(rig: Rig) -> None:
+    rig.serve(rig.register())
+    plan = {"deadlines": {"unknown": 30}}
+    release = rig.run(rig.file(rig.register(), plan=plan), "canary")
+    rig.tick(5)
+    Release.objects.filter(pk=release.pk).update(evidence=b"of another time")
+    assert "cannot be judged" in rig.run(release, "paused", seconds=120).reason
