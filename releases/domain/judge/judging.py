@@ -176,6 +176,9 @@ class _Summary:
             below = f"below {say.percent_limit(rules.error_rate_max)}"
             waits.append((figures.hopeless, figures.seconds, below))
         if rules.latency_p95_max_ms is not None and figures.slow_measurable:
+            errors, slow = (self.case.counts[kind, "candidate"] for kind in ("errors", "too_slow"))
+            if errors.requests and not slow.requests:
+                return f"no latencies are told, so nothing proves {self.case.below_slow_limit()}"
             below = f"below {self.case.below_slow_limit()}"
             waits.append((figures.slow_hopeless, figures.slow_seconds, below))
         if not waits:

@@ -167,3 +167,11 @@ def test_p95_limit_beyond_the_last_bound_is_neither_broken_nor_certified():
     assert evidence.slow_certificate[0] == pytest.approx(0)
     # The error limit still can be certified.
     assert judge(table, state, [Freshness()])[0].kind is VerdictKind.CERTIFIED
+
+
+def test_p95_limit_without_any_latency_certifies_nothing_and_says_why():
+    counted = Increments(1.0, 100, 0)
+    table, state = follow([(counted, counted)] * 60, JudgeRules(latency_p95_max_ms=150.0))
+    verdict = judge(table, state, [Freshness()])[0]
+    assert verdict.kind is VerdictKind.INCONCLUSIVE
+    assert verdict.summary.endswith("; no latencies are told, so nothing proves a p95 of 150 ms")
