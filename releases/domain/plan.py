@@ -6,6 +6,7 @@ A plan is frozen into a release at its start. Pure; knows neither clock nor data
 import hashlib
 import json
 import math
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
@@ -238,7 +239,9 @@ class _Reader:
             return value if isinstance(value, str) else self.wrong(path, "has to be a word", base)
         if value is None and key in self.optional:
             return None
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return self.wrong(path, "has to be a number", base)
+        if not abs(value) <= sys.float_info.max:  # NaN, infinite, or a whole number beyond all floats
             return self.wrong(path, "has to be a number", base)
         if isinstance(base, int):
             return (

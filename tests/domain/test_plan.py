@@ -93,6 +93,8 @@ def test_plan_keeps_the_defaults_for_what_is_not_said() -> None:
         ({"steps": [{"weight": n + 1} for n in range(MAXIMUM_STEPS + 1)]}, "plan.steps"),
         ({"alpha": 0}, "plan.alpha"),
         ({"alpha": float("nan")}, "plan.alpha"),
+        ({"alpha": 10**400}, "plan.alpha"),
+        ({"rules": {"warm_up_seconds": -(10**400)}}, "plan.rules.warm_up_seconds"),
         ({"beta": 0.9}, "plan.beta"),
         ({"rules": {"error_rate_max": 2}}, "plan.rules.error_rate_max"),
         ({"rules": {"error_rate_max": None}}, "plan.promotion"),

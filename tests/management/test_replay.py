@@ -98,6 +98,8 @@ def test_replay_with_a_plan_judges_by_it(tmp_path: Path, recording: Path) -> Non
         (steady(1)[0], "{", "plan.json is not JSON"),
         (steady(1)[0], '{"rules": {"alpah": 1}}', "plan.rules.alpah: unknown key; known are"),
         (steady(1)[0], '{"alpha": 0.9}', "plan.alpha: has to be from 1e-06 to 0.2, not 0.9"),
+        (steady(1)[0], '{"alpha": ' + "9" * 400 + "}", "plan.alpha: has to be a number"),
+        (steady(1)[0], "\udcff", "plan.json is not text in UTF-8"),
     ],
 )
 def test_replay_of_something_unreadable_says_what_and_ends_with_2(
@@ -105,7 +107,7 @@ def test_replay_of_something_unreadable_says_what_and_ends_with_2(
 ) -> None:
     file, plan_file = tmp_path / "file.jsonl", tmp_path / "plan.json"
     file.write_text(text, errors="surrogateescape")
-    plan_file.write_text(plan)
+    plan_file.write_text(plan, errors="surrogateescape")
     done = run(tmp_path, str(file), "--plan", str(plan_file), "--json")
     assert (done.returncode, done.stdout) == (2, "")
     assert said in done.stderr
@@ -119,8 +121,46 @@ def test_replay_broken_line_after_the_decision_is_not_overlooked(tmp_path: Path,
     assert "line 61: stable is missing" in done.stderr
 
 
-@pytest.mark.parametrize("arguments", [("nowhere.jsonl",), ("-", "--plan", "nowhere.json"), ("-", "-x"), ()])
+@pytest.mark.parametrize(
+    "arguments", [("nowhere.jsonl",), ("-", "--plan", "nowhere.json"), ("-", "--plan", ""), ("-", "-x"), ()]
+)
 def test_replay_without_what_it_needs_ends_with_2(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     done = run(tmp_path, *arguments, given=steady(1)[0])
     assert (done.returncode, done.stdout) == (2, "")
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no full device here")
+@pytest.mark.parametrize("option", ["--json", "--stream"])
+def test_replay_that_cannot_write_its_answer_says_so(recording: Path, option: str) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, str(ROOT / "manage.py"), "replay", str(recording), option],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+            env={"PATH": os.environ["PATH"]},
+        )
+    assert done.returncode == 1
+    assert done.stderr == "CommandError: the answer cannot be written: No space left on device\n"
+
+
+def test_replay_reader_that_stops_reading_is_no_failure(tmp_path: Path, recording: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, str(ROOT / "manage.py"), "replay", "-", "--stream"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={"PATH": os.environ["PATH"], "PORTAL_VAR": str(tmp_path)},
+    ) as process:
+        assert process.stdin
+        assert process.stdout
+        assert process.stderr
+        process.stdout.close()
+        process.stdin.write("\n".join(steady(3)) + "\n")
+        process.stdin.close()
+        assert process.wait(30) == 0
+        assert process.stderr.read() == ""

@@ -45,7 +45,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Replay, and print."""
         name, plan_name = options["file"], options["plan"]
-        rules = judge_rules(_plan(plan_name) if plan_name else RolloutPlan())
+        rules = judge_rules(RolloutPlan() if plan_name is None else _plan(plan_name))
         try:
             with _lines(name) as lines:
                 recorded = replay.read_recording(lines)
@@ -65,19 +65,24 @@ class Command(BaseCommand):
         try:
             self.stdout.write(text)
             self.stdout.flush()
-        except BrokenPipeError:
+        except OSError as error:
+            # What is left in the buffer must not be tried again at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise SystemExit(0) from None
+            if isinstance(error, BrokenPipeError):
+                raise SystemExit(0) from None
+            raise CommandError(f"the answer cannot be written: {error.strerror}") from error
 
 
 def _plan(name: str) -> RolloutPlan:
     try:
-        return RolloutPlan.from_json(json.loads(Path(name).read_text(encoding="utf-8")))
+        return RolloutPlan.from_json(json.loads(Path(name).read_text(encoding="utf-8-sig")))
     except OSError as error:
         raise CommandError(f"{name}: {error.strerror}", returncode=UNREADABLE) from error
     except Invalid as error:
         said = "; ".join(f"{path}: {', '.join(why)}" for path, why in error.fields.items())
         raise CommandError(f"{name}: {said}", returncode=UNREADABLE) from error
+    except UnicodeDecodeError as error:
+        raise CommandError(f"{name} is not text in UTF-8", returncode=UNREADABLE) from error
     except (ValueError, RecursionError) as error:
         raise CommandError(f"{name} is not JSON: {error}", returncode=UNREADABLE) from error
 
