@@ -187,6 +187,7 @@ def test_hold_clock_any_walk_only_rises_within_a_stage_and_only_in_effect(walk: 
         later = after.held(seen.at + 100)
         runs = after.phase is Phase.CANARY and seen.effect is Effect.IN_EFFECT
         runs = runs and seen.verdict is not VerdictKind.UNREACHABLE
+        runs = runs and seen.candidate.health is TargetState.READY
         assert later == (held + 100 if runs else held)
 
 
