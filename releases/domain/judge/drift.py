@@ -15,9 +15,9 @@ import numpy as np
 
 from releases.domain.judge import state as slots
 from releases.domain.judge.factors import log_odds_factor
-from releases.domain.judge.restart import MOST_OF_OTHERS, log_mean_exp, restart
+from releases.domain.judge.restart import MOST_OF_OTHERS, log_mean_exp, most, restart
 from releases.domain.judge.rules import RuleBatch
-from releases.domain.judge.samples import Bools, Floats, PredictionBatch
+from releases.domain.judge.samples import Bools, Floats, SampleBatch
 
 PREDICTION_MARGIN = 1.5
 """The odds ratio, either way, that a new model may differ by at any edge."""
@@ -29,23 +29,28 @@ LEAST_ABOVE, MOST_ABOVE = 0.002, 0.998
 
 
 def fold_predictions(
-    rules: RuleBatch, after: Floats, predictions: PredictionBatch, compared: Bools, log_weight: Floats
+    rules: RuleBatch, after: Floats, samples: SampleBatch, compared: Bools, log_weight: Floats
 ) -> None:
-    """Fold one sample into `after`. `compared`: both arms cover the same time, (R,)."""
+    """Fold one sample into `after`, if it has predictions; (R,) `compared`: the arms cover the same time."""
+    predictions = samples.predictions
+    if predictions is None:
+        _rest(after, log_weight)
+        return
     told = (compared & rules.compares_predictions)[:, None]
     stable = np.where(told, predictions.stable, 0.0)
     candidate = np.where(told, predictions.candidate, 0.0)
     flag = slice(slots.DRIFT_FLAG, slots.DRIFT_FLAG + 1)
     factor = _log_flag_factor(after, stable, candidate)
     after[:, flag] = restart(after[:, flag], factor[:, None], log_weight)
-    after[:, slots.DRIFT] = restart(after[:, slots.DRIFT], _log_edges(after, stable, candidate), log_weight)
+    edges = np.minimum(_log_edges(after, stable, candidate), most(MOST_OF_OTHERS, samples.seconds))
+    after[:, slots.DRIFT] = restart(after[:, slots.DRIFT], edges, log_weight)
     after[:, slots.PREDICTED_STABLE] += stable
     after[:, slots.PREDICTED_CANDIDATE] += candidate
     known = after[:, slots.PREDICTED_STABLE]
     choose_edges(after, known, (after[:, slots.CUTS_CHOSEN] == 0) & (known.sum(axis=1) >= KNOWN_PREDICTIONS))
 
 
-def rest_predictions(after: Floats, log_weight: Floats) -> None:
+def _rest(after: Floats, log_weight: Floats) -> None:
     """A sample without predictions: time passes."""
     for part in (slice(slots.DRIFT_FLAG, slots.DRIFT_FLAG + 1), slots.DRIFT):
         after[:, part] = restart(after[:, part], np.zeros(1), log_weight)
@@ -67,6 +72,8 @@ def choose_edges(state: Floats, predictions: Floats, now: Bools) -> None:
     below = counts.cumsum(axis=1)[:, :-1]
     share = 1 - below / total
     telling = (share >= LEAST_ABOVE) & (share <= MOST_ABOVE) & (counts[:, :-1] > 0)
+    # A model that has predicted one thing only: then any other prediction is the drift to look for.
+    telling |= ~telling.any(axis=1)[:, None] & _around(counts)
     rank = telling.cumsum(axis=1) - 1
     size = np.maximum(telling.sum(axis=1), slots.MOST_CUTS)[:, None]
     slot = rank * slots.MOST_CUTS // size
@@ -76,6 +83,14 @@ def choose_edges(state: Floats, predictions: Floats, now: Bools) -> None:
     cuts[rows, slot[rows, columns]] = columns
     state[now, slots.CUTS] = cuts
     state[now, slots.CUTS_CHOSEN] = 1.0
+
+
+def _around(counts: Floats) -> Bools:
+    """The edges on either side of the bin with most predictions, (R, bins - 1)."""
+    most = counts.argmax(axis=1)[:, None]
+    edge = np.arange(counts.shape[1] - 1)
+    around: Bools = (edge == most) | (edge == most - 1)
+    return around
 
 
 def _log_flag_factor(state: Floats, stable: Floats, candidate: Floats) -> Floats:
@@ -113,5 +128,5 @@ def _log_edges(state: Floats, stable: Floats, candidate: Floats) -> Floats:
             (1 / PREDICTION_MARGIN, 1 / slots.PREDICTION_RATIOS),
         )
     ]
-    result: Floats = np.minimum(np.concatenate(ways, axis=1), MOST_OF_OTHERS)
+    result: Floats = np.concatenate(ways, axis=1)
     return result

@@ -16,7 +16,6 @@ from releases.domain.judge.drift import (
     choose_edges,
     fold_predictions,
     log_edges,
-    rest_predictions,
 )
 from releases.domain.judge.factors import (
     ODDS_RATIOS,
@@ -28,10 +27,17 @@ from releases.domain.judge.latency import (
     begin_with,
     fold_latency,
     log_thresholds,
-    rest_latency,
     scatter_latency,
 )
-from releases.domain.judge.restart import MOST_OF_ERRORS, log_mean_exp, log_total, log_unspent, restart, spend
+from releases.domain.judge.restart import (
+    MOST_OF_ERRORS,
+    log_mean_exp,
+    log_total,
+    log_unspent,
+    most,
+    restart,
+    spend,
+)
 from releases.domain.judge.rules import (
     ERRORS_VS_STABLE,
     LATENCY_VS_STABLE,
@@ -139,14 +145,8 @@ def fold(rules: RuleBatch, state: Floats, samples: SampleBatch) -> Floats:
     alike = compared & (state[:, slots.GAP] == 0)
     one = samples.stable_present != samples.candidate_present
     after[:, slots.GAP] = np.where(one, 1.0, np.where(samples.stable_present, 0.0, state[:, slots.GAP]))
-    if samples.latency is None:
-        rest_latency(after, log_weight)
-    else:
-        fold_latency(rules, after, samples.latency, alike, judged, log_weight)
-    if samples.predictions is None:
-        rest_predictions(after, log_weight)
-    else:
-        fold_predictions(rules, after, samples.predictions, alike, log_weight)
+    fold_latency(rules, after, samples, alike, judged, log_weight)
+    fold_predictions(rules, after, samples, alike, log_weight)
     _fold_limits(rules, after, counts, log_weight, scatter)
     _fold_traffic(after, samples)
     return after
@@ -236,7 +236,7 @@ def _fold_errors(
     used = np.where((compared & rules.compares)[:, None], pending, 0.0)
     n_s, e_s, n_c, e_c = used.T
     factor = log_odds_factor(n_s, e_s, n_c, e_c, rules.margin, ODDS_RATIOS) / scatter[:, None]
-    factor = np.minimum(factor, MOST_OF_ERRORS)
+    factor = np.minimum(factor, most(MOST_OF_ERRORS, samples.seconds))
     after[:, slots.REL] = restart(after[:, slots.REL], factor, log_weight)
     after[:, slots.EXPECTED_ERRORS] += (e_s + e_c) * n_c / np.maximum(n_s + n_c, 1.0)
     after[:, slots.PENDING] = np.where(both[:, None], 0.0, pending)
@@ -257,7 +257,8 @@ def _fold_limits(
     candidate = log_limit_factor(counts[:, 2], counts[:, 3], rules.error_limit) / scatter[:, None]
     after[:, slots.STABLE_LIMIT] = restart(after[:, slots.STABLE_LIMIT], stable, log_weight)
     after[:, slots.LIMIT] = restart(after[:, slots.LIMIT], candidate, log_weight)
-    after[:, slots.CERTIFICATE] += log_certificate_factor(counts[:, 2], counts[:, 3], rules.error_limit)
+    proof = log_certificate_factor(counts[:, 2], counts[:, 3], rules.error_limit) / scatter[:, None]
+    after[:, slots.CERTIFICATE] += proof
 
 
 def _fold_traffic(after: Floats, samples: SampleBatch) -> None:

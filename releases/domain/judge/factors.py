@@ -19,6 +19,7 @@ CERTIFICATE_SHARES = np.array([0.02, 0.1, 0.2, 0.35, 0.5, 0.7])
 EXACT_SUPPORT = 64
 """The exact factor sums over the possible numbers of candidate errors, up to so many."""
 _SHORT_SUPPORT = 8
+_STEPS = 16
 
 
 def log_odds_factor(
@@ -114,27 +115,71 @@ def log_odds_closed(
 ) -> Floats:
     """A lower bound of log B without a sum; (R,) -> (R, G).
 
-    With h the central hypergeometric law and rho = n_c/N: log E_h[psi^k] <= E log(1 + rho (psi-1))
-    (Hoeffding 1963, Theorem 4: convex order against the binomial) for psi = psi1, and
-    log E_h[psi0^k] >= E rho log psi0 (Jensen). Both make B smaller, so it stays an e-value for
-    every margin; at margin 1 it is the closed form e_c log psi - E log(1 + rho (psi - 1)).
-    The bound is the tighter the fewer are counted: where errors are the majority the successes are
-    counted instead, with all odds ratios inverted.
+    log B = e_c log(psi1/psi0) minus the growth of m from psi0 to psi1; of three upper bounds of that
+    growth the lowest is taken. They depend on what is conditioned upon only, so B stays an e-value.
     """
+    arms = (stable_requests, candidate_requests, errors)
+    growth = _growth_by_order(*arms, margin, ratios)
+    if ratios[0] > 1:
+        growth = np.minimum(growth, _growth_by_means(*arms, margin, ratios))
+    else:
+        # Of successes the odds ratio is the inverse, so above 1.
+        successes = stable_requests + candidate_requests - errors
+        mirrored = _growth_by_means(stable_requests, candidate_requests, successes, 1 / margin, 1 / ratios)
+        growth = np.minimum(growth, mirrored + candidate_requests[:, None] * np.log(ratios))
+    factor: Floats = candidate_errors[:, None] * np.log(ratios) - growth
+    return factor
+
+
+def _growth_by_means(
+    stable_requests: Floats, candidate_requests: Floats, errors: Floats, margin: Floats, ratios: Floats
+) -> Floats:
+    """For odds ratios of at least 1: the growth is the integral over log psi of the mean, which rises with
+    psi, so at most the mean at the right ends of some steps. Of the candidate's errors or, which comes to
+    the same, of stable's successes."""
+    errors_of_candidate = _highest_means(stable_requests, candidate_requests, errors, margin, ratios)
+    successes = stable_requests + candidate_requests - errors
+    successes_of_stable = _highest_means(candidate_requests, stable_requests, successes, margin, ratios)
+    shift = (stable_requests - errors)[:, None]
+    growth: Floats = np.minimum(errors_of_candidate, successes_of_stable - shift) * np.log(ratios)
+    return growth
+
+
+def _highest_means(others: Floats, own: Floats, total: Floats, margin: Floats, ratios: Floats) -> Floats:
+    """An upper bound of the mean of what an arm has of `total`, averaged over the steps; (R, G).
+
+    The mean mu at psi solves (1 - psi)(mu^2 + sigma^2) + (n_o - E + psi (n + E)) mu = psi n E (Harkness
+    1965), and the law is that of a sum of s = min(E, n) independent coins (its polynomial has real roots
+    only), so sigma^2 <= mu (1 - mu/s): the root with equality there is not below mu.
+    """
+    steps = np.arange(1, _STEPS + 1) / _STEPS
+    psi = margin[:, None, None] * ratios[:, None] ** steps
+    n_o, n, counted = (arm[:, None, None] for arm in (others, own, total))
+    most = np.minimum(n, counted)
+    square = (1 - psi) * (1 - 1 / most)
+    linear = n_o - counted + psi * (n + counted) - (psi - 1)
+    constant = psi * n * counted
+    root = np.sqrt(np.maximum(linear**2 + 4 * square * constant, 0.0))
+    means: Floats = np.minimum(most, 2 * constant / (linear + root)).mean(axis=2)
+    return means
+
+
+def _growth_by_order(
+    stable_requests: Floats, candidate_requests: Floats, errors: Floats, margin: Floats, ratios: Floats
+) -> Floats:
+    """With h the central hypergeometric law and rho = n_c/N: log E_h[psi^k] <= E log(1 + rho (psi-1))
+    (Hoeffding 1963, Theorem 4: convex order against the binomial) and log E_h[psi0^k] >= E rho log psi0
+    (Jensen). At margin 1 that is E log(1 + rho (psi - 1)). Tighter where few are counted: where errors are
+    the majority it is taken of the successes, with all odds inverted."""
     requests = stable_requests + candidate_requests
     swap = 2 * errors > requests
     direction = np.where(swap, -1.0, 1.0)[:, None]
     counted = np.where(swap, requests - errors, errors)[:, None]
-    of_candidate = np.where(swap, candidate_requests - candidate_errors, candidate_errors)[:, None]
     share = (candidate_requests / requests)[:, None]
-    log_margin = direction * np.log(margin)[:, None]
-    log_ratios = direction * np.log(ratios)
-    factor: Floats = (
-        of_candidate * log_ratios
-        + counted * share * log_margin
-        - counted * np.log1p(share * np.expm1(log_margin + log_ratios))
-    )
-    return factor
+    log_margin, log_ratios = direction * np.log(margin)[:, None], direction * np.log(ratios)
+    grown = counted * (np.log1p(share * np.expm1(log_margin + log_ratios)) - share * log_margin)
+    growth: Floats = grown + np.where(swap, candidate_requests, 0.0)[:, None] * np.log(ratios)
+    return growth
 
 
 def log_limit_factor(requests: Floats, errors: Floats, limit: Floats) -> Floats:

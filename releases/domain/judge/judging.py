@@ -89,7 +89,6 @@ class _Summary:
 
     def _summary(self, driven_by: Sequence[str]) -> str:
         case, rules = self.case, self.case.rules
-        limit = rules.error_rate_max
         stable, candidate = (of.arm for of in case.pair("errors"))
         seen = say.counts(candidate) if candidate.requests else "no request judged yet"
         beside = f"stable has {say.counts(stable)}" if rules.has_stable and stable.requests else ""
@@ -101,10 +100,7 @@ class _Summary:
             case VerdictKind.UNREACHABLE:
                 return say.unreachable(self.freshness)
             case VerdictKind.CERTIFIED:
-                proven = [f"below {say.percent_limit(limit)}"] if limit is not None else []
-                if rules.latency_p95_max_ms is not None and case.figures.slow_measurable:
-                    proven.append(f"below {case.below_slow_limit()}")
-                return f"certified {' and '.join(proven)}: {seen}"
+                return f"certified {self._limits()}: {seen}"
             case VerdictKind.NO_DATA:
                 return say.silence(self.freshness.candidate.seconds, candidate)
             case VerdictKind.NONE:
@@ -165,8 +161,30 @@ class _Summary:
             )
         logs = (figures.log_harm, figures.log_relative, figures.log_limit, figures.log_slow_limit)
         doubt = max(logs) >= self.case.suspicious
+        certificates = _of_limits(rules, figures, figures.log_certificate, figures.log_slow_certificate)
+        if not doubt and certificates and min(certificates) >= -math.log(rules.beta):
+            return say.sentence(f"proven {self._limits()}: {seen}", self._doubt())
         start = "something speaks of harm, not enough to be sure" if doubt else "no harm seen"
         return say.sentence(start, seen, "" if doubt else self._time_left())
+
+    def _limits(self) -> str:
+        """What a certificate is about."""
+        rules = self.case.rules
+        limits = [] if rules.error_rate_max is None else [f"below {say.percent_limit(rules.error_rate_max)}"]
+        if rules.latency_p95_max_ms is not None and self.case.figures.slow_measurable:
+            limits.append(f"below {self.case.below_slow_limit()}")
+        return " and ".join(limits)
+
+    def _doubt(self) -> str:
+        """Which comparison withholds the certificate."""
+        figures = self.case.figures
+        log, what = max(
+            (figures.log_relative, "errors"),
+            (figures.log_latency, "latency"),
+            (figures.log_predictions, "predictions"),
+        )
+        seen = f"evidence {math.exp(log):.2g} of {1 / self.case.rules.alpha:g}"
+        return f"not certified while {what} compared with stable gives reason to doubt ({seen})"
 
     def _time_left(self) -> str:
         """Of the limit that takes longest."""

@@ -16,9 +16,9 @@ import numpy as np
 
 from releases.domain.judge import state as slots
 from releases.domain.judge.factors import log_certificate_factor, log_limit_factor, log_odds_factor
-from releases.domain.judge.restart import MOST_OF_OTHERS, log_mean_exp, log_unspent, restart
+from releases.domain.judge.restart import MOST_OF_OTHERS, log_mean_exp, log_unspent, most, restart
 from releases.domain.judge.rules import RuleBatch
-from releases.domain.judge.samples import Bools, Floats, LatencyBatch
+from releases.domain.judge.samples import Bools, Floats, LatencyBatch, SampleBatch
 from releases.domain.judge.scatter import dispersion, fold_scatter
 
 SLOW_SHARE = 0.05
@@ -34,9 +34,13 @@ at 10 % of the traffic was told from itself there, and no caller minds."""
 
 
 def fold_latency(
-    rules: RuleBatch, after: Floats, latency: LatencyBatch, compared: Bools, judged: Bools, log_weight: Floats
+    rules: RuleBatch, after: Floats, samples: SampleBatch, compared: Bools, judged: Bools, log_weight: Floats
 ) -> None:
-    """Fold one sample into `after`. `compared`: both arms cover the same time, (R,)."""
+    """Fold one sample into `after`, if it has latencies; (R,) `compared`: the arms cover the same time."""
+    latency, limit = samples.latency, most(MOST_OF_OTHERS, samples.seconds)
+    if latency is None:
+        _rest(after, log_weight)
+        return
     settled = after[:, slots.CANDIDATE_SEEN] >= SETTLING_ANSWERS
     timed = (judged & compared & settled & rules.compares_latency)[:, None]
     stable, candidate = np.where(timed, latency.stable, 0.0), np.where(timed, latency.candidate, 0.0)
@@ -49,15 +53,16 @@ def fold_latency(
         _from_median(after, candidate, latency.bounds),
         log_weight,
         scatter,
+        limit,
     )
-    _fold_thresholds(rules, after, stable, candidate, latency.bounds, log_weight, scatter)
+    _fold_thresholds(rules, after, stable, candidate, latency.bounds, log_weight, scatter, limit)
     scatter_latency(after, latency, judged & latency.stable.any(axis=1))
     _learn(after, latency, ~chosen)
     after[:, slots.CANDIDATE_SEEN] += latency.candidate.sum(axis=1)
     _fold_limit(rules, after, latency, judged, log_weight, scatter)
 
 
-def rest_latency(after: Floats, log_weight: Floats) -> None:
+def _rest(after: Floats, log_weight: Floats) -> None:
     """A sample without latencies: time passes, and nothing is learned."""
     for part in (slots.RANKS, slots.SLOW_LIMIT, slots.STABLE_SLOW_LIMIT):
         after[:, part] = restart(after[:, part], np.zeros(1), log_weight)
@@ -89,7 +94,13 @@ def scatter_latency(after: Floats, latency: LatencyBatch, told: Bools) -> None:
 
 
 def _fold_ranks(
-    rules: RuleBatch, after: Floats, stable: Floats, candidate: Floats, log_weight: Floats, scatter: Floats
+    rules: RuleBatch,
+    after: Floats,
+    stable: Floats,
+    candidate: Floats,
+    log_weight: Floats,
+    scatter: Floats,
+    limit: Floats,
 ) -> None:
     """Given who still waits and how many are answered in a bucket, how many of these are the
     candidate's? Null: a hazard ratio of at least 1 over the margin."""
@@ -99,7 +110,7 @@ def _fold_ranks(
         waiting[0], stable.ravel(), waiting[1], candidate.ravel(), margin, slots.HAZARD_RATIOS
     )
     summed = factor.reshape(*stable.shape, -1).sum(axis=1) / scatter[:, None]
-    summed = np.minimum(summed, MOST_OF_OTHERS)
+    summed = np.minimum(summed, limit)
     after[:, slots.RANKS] = restart(after[:, slots.RANKS], summed, log_weight)
 
 
@@ -111,6 +122,7 @@ def _fold_thresholds(
     bounds: Floats,
     log_weight: Floats,
     scatter: Floats,
+    limit: Floats,
 ) -> None:
     n_s, slow_s = _at_bounds(after, stable, bounds)
     n_c, slow_c = _at_bounds(after, candidate, bounds)
@@ -118,7 +130,7 @@ def _fold_thresholds(
     factor = log_odds_factor(
         n_s.ravel(), slow_s.ravel(), n_c.ravel(), slow_c.ravel(), margin, slots.LATENCY_RATIOS
     )
-    factor = np.minimum(factor.reshape(len(after), -1) / scatter[:, None], MOST_OF_OTHERS)
+    factor = np.minimum(factor.reshape(len(after), -1) / scatter[:, None], limit)
     chosen = after[:, slots.BOUNDS.start] > 0
     moved = restart(after[:, slots.THRESHOLDS], factor, log_weight)
     after[:, slots.THRESHOLDS] = np.where(chosen[:, None], moved, after[:, slots.THRESHOLDS])
@@ -194,13 +206,13 @@ def _fold_limit(
         axis=1,
     )
     after[:, slots.STABLE_TIMED : slots.CANDIDATE_SLOW + 1] += counts
-    top = _top(latency.bounds)
-    after[:, slots.TOP_BOUND] = np.where(top > 0, top, after[:, slots.TOP_BOUND])
+    after[:, slots.TOP_BOUND] = np.maximum(after[:, slots.TOP_BOUND], _top(latency.bounds))
     share = np.full(len(after), SLOW_SHARE)
     for part, timed, slow in ((slots.STABLE_SLOW_LIMIT, 0, 1), (slots.SLOW_LIMIT, 2, 3)):
         factor = log_limit_factor(counts[:, timed], counts[:, slow], share) / scatter[:, None]
         after[:, part] = restart(after[:, part], factor, log_weight)
-    after[:, slots.SLOW_CERTIFICATE] += log_certificate_factor(counts[:, 2], counts[:, 3], share)
+    proof = log_certificate_factor(counts[:, 2], counts[:, 3], share) / scatter[:, None]
+    after[:, slots.SLOW_CERTIFICATE] += proof
 
 
 def _from_median(state: Floats, arm: Floats, bounds: Floats) -> Floats:

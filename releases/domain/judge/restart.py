@@ -18,6 +18,8 @@ MOST_OF_ERRORS, MOST_OF_OTHERS = 4.0, 2.0
 """The most that one sample may add to the log evidence of a comparison. A smaller factor keeps its
 expectation at most 1, and no single bad second, in which a process stalls and all its answers with it,
 can roll back: several samples have to agree, two on errors, more on latency and predictions."""
+STALL_SECONDS = 2.0
+"""Of samples that are longer it is as much for each time so long."""
 RESTART_MEAN_SECONDS = 600.0
 """Mean of the geometric law by which restart weight is spent."""
 
@@ -36,6 +38,12 @@ def log_unspent(judged_seconds: Floats) -> Floats:
     """Log of the weight that is left after so long."""
     unspent: Floats = np.log1p(-slots.FIRST_WEIGHT) - judged_seconds / RESTART_MEAN_SECONDS
     return unspent
+
+
+def most(of_one: float, seconds: Floats) -> Floats:
+    """The most that samples of these lengths may add, (R, 1)."""
+    limit: Floats = of_one * np.maximum(1.0, seconds / STALL_SECONDS)[:, None]
+    return limit
 
 
 def restart(log_m: Floats, log_factor: Floats, log_weight: Floats) -> Floats:

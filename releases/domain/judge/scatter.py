@@ -17,6 +17,8 @@ import numpy as np
 from releases.domain.judge.samples import Bools, Floats
 
 LARGEST = 10.0
+FADES = 1 - 1 / 150
+"""What a pair leaves of those before it: an incident that both arms shared is forgotten in some minutes."""
 DOUBT = 1.0
 """Standard errors by which an estimate is lowered: what independent requests give by chance is 1."""
 
@@ -43,9 +45,10 @@ def fold_scatter(after: Floats, part: slice, requests: Floats, counts: Floats, t
     squared = (earlier - both * (before / total)[:, None]) ** 2
     paired = (told & held)[:, None]
     spread = np.where(paired, variance, 0.0).sum(axis=1)
-    slots[:, 2 + width] += np.where(paired, squared, 0.0).sum(axis=1)
-    slots[:, 3 + width] += spread
-    slots[:, 4 + width] += spread**2
+    kept = np.where(paired[:, 0], FADES, 1.0)
+    slots[:, 2 + width] = kept * slots[:, 2 + width] + np.where(paired, squared, 0.0).sum(axis=1)
+    slots[:, 3 + width] = kept * slots[:, 3 + width] + spread
+    slots[:, 4 + width] = kept**2 * slots[:, 4 + width] + spread**2
     keep = told & ~held
     slots[:, 0] = np.where(told, ~held, held)
     slots[:, 1] = np.where(keep, requests, np.where(told, 0.0, before))

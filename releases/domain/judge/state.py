@@ -42,7 +42,7 @@ GAP = 15
 STABLE_TIMED, STABLE_SLOW, CANDIDATE_TIMED, CANDIDATE_SLOW = 16, 17, 18, 19
 """Answers of known latency, and how many of them were slower than the latency limit."""
 TOP_BOUND = 20
-"""The largest bound in ms of the newest histogram; 0 when there never was one."""
+"""The largest bound in ms of any histogram so far; 0 when there never was one."""
 STABLE_COMPARED, CANDIDATE_COMPARED = 21, 22
 """Answers of known latency since the bounds were chosen."""
 CUTS_CHOSEN = 23
