@@ -35,8 +35,9 @@ STABLE_SILENCE_SECONDS = 30.0
 SUSPICION = 0.5
 """Share of log(1/alpha) from which evidence speaks of harm: 10 of 100. No certificate above it."""
 DOUBT = 2.0
-"""Evidence of a single comparison that withholds the certificate: it is below 1 as long as nothing differs,
-and a small regression that is on its way to be found must not be promoted just before."""
+"""Evidence of slowness, or of drift, that withholds the certificate: it falls below 1 as long as nothing
+differs, and a small regression that is on its way to be found must not be promoted just before. Not that of
+errors, which stands still while nobody fails: a single error would withhold it for hours."""
 FORECAST_REQUESTS = 50
 """Fewer requests give no error rate to forecast with."""
 
@@ -101,8 +102,7 @@ def decide(rules: RuleBatch, evidence: Evidence, stable_silent: Bools) -> Decisi
     harm = (compares & (evidence.harm >= bar)) | errors.blamed | latency.blamed
     limits = np.maximum(evidence.limit, evidence.slow_limit)
     suspect = np.maximum(evidence.harm, limits) >= SUSPICION * bar
-    single = np.maximum(np.maximum(evidence.parts[:, 0], evidence.latency), evidence.parts[:, 3])
-    suspect |= single >= np.log(DOUBT)
+    suspect |= np.maximum(evidence.latency, evidence.parts[:, 3]) >= np.log(DOUBT)
     alone = np.maximum(
         np.where(errors.alone, evidence.limit, 0.0), np.where(latency.alone, evidence.slow_limit, 0.0)
     )

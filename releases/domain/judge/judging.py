@@ -178,13 +178,9 @@ class _Summary:
     def _doubt(self) -> str:
         """Which comparison withholds the certificate."""
         figures = self.case.figures
-        log, what = max(
-            (figures.log_relative, "errors"),
-            (figures.log_latency, "latency"),
-            (figures.log_predictions, "predictions"),
-        )
+        log, what = max((figures.log_latency, "latency"), (figures.log_predictions, "predictions"))
         seen = f"evidence {math.exp(log):.2g} of {1 / self.case.rules.alpha:g}"
-        return f"not certified while {what} compared with stable gives reason to doubt ({seen})"
+        return f"not certified while the comparison of {what} gives reason to doubt ({seen})"
 
     def _time_left(self) -> str:
         """Of the limit that takes longest."""

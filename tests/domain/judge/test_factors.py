@@ -11,7 +11,7 @@ from releases.domain.judge.factors import (
     log_odds_exact,
     log_odds_factor,
 )
-from releases.domain.judge.state import HAZARD_RATIOS, PREDICTION_RATIOS
+from releases.domain.judge.state import HAZARD_RATIOS, LATENCY_RATIOS, PREDICTION_RATIOS
 
 
 @pytest.mark.parametrize(("ratios", "margin"), WORSE + BETTER)
@@ -38,6 +38,19 @@ def test_closed_factor_is_below_the_exact_one_everywhere(ratios, margin):
     column = np.full(len(rows), margin)
     gap = log_odds_exact(*rows.T, column, ratios) - log_odds_closed(*rows.T, column, ratios)
     assert gap.min() >= -1e-12
+
+
+@pytest.mark.parametrize("margin", [1.0, 1.25, 1.5])
+def test_closed_factor_of_many_errors_keeps_most_of_the_exact_one(margin):
+    """100 of 1,000 requests on the candidate, which is worse by odds of 1.7 beyond the margin."""
+    odds = 0.3 / 0.7 * 1.7 * margin
+    worse = round(100 * odds / (1 + odds))
+    rows = [np.array([float(x)]) for x in (900, 100, 270 + worse, worse)]
+    exact, closed = (
+        form(*rows, np.array([margin]), LATENCY_RATIOS).max() for form in (log_odds_exact, log_odds_closed)
+    )
+    assert exact > 2
+    assert closed > 0.85 * exact
 
 
 def test_odds_factor_of_swapped_arms_and_inverted_odds_is_the_same():

@@ -8,9 +8,12 @@ import pytest
 from releases.domain.judge import (
     ArmFreshness,
     Freshness,
+    Increments,
     JudgeRules,
     Reading,
     RuleBatch,
+    Sample,
+    SampleBatch,
     fold,
     initial_state,
     judge,
@@ -88,6 +91,26 @@ def test_verdict_while_evidence_grows_is_not_certified():
     assert got.kind is VerdictKind.INCONCLUSIVE
     assert got.summary.startswith("something speaks of harm, not enough to be sure")
     assert RuleState.FLAG in states(got).values()
+
+
+def test_verdict_of_a_proven_candidate_in_doubt_is_not_certified_and_says_why():
+    """Far from harm: but what is on its way to be found must not be promoted just before."""
+    rules, state = RuleBatch.of([JudgeRules()]), initial_state(1)
+    alike, other = (Increments(1.0, n, 0, predictions=(n - k, k)) for n, k in ((45, 5), (5, 2)))
+    for _ in range(100):
+        state = fold(rules, state, SampleBatch.of([Sample(1.0, alike, Increments(1.0, 5, 0))]))
+    assert judge(rules, state, [Freshness()])[0].kind is VerdictKind.CERTIFIED
+    for _ in range(10):
+        state = fold(rules, state, SampleBatch.of([Sample(1.0, alike, other)]))
+    got = judge(rules, state, [Freshness()])[0]
+    assert rule(got, "predictions_vs_stable").evidence >= 2
+    assert got.harm_evidence < 10
+    assert got.kind is VerdictKind.INCONCLUSIVE
+    assert "not certified while the comparison of predictions gives reason to doubt" in got.summary
+
+
+def test_verdict_of_a_proven_candidate_is_not_held_up_by_a_single_error():
+    assert verdict([HEALTHY] * 400 + [batch((45, 0), (5, 1))]).kind is VerdictKind.CERTIFIED
 
 
 def test_verdict_when_both_arms_fail_is_a_shared_incident():
