@@ -75,9 +75,10 @@ def classifier(columns: list[str]) -> Pipeline:
 
 
 def train_baseline() -> tuple[Pipeline, Data]:
-    """Three weak measurements only: right about three times out of four."""
+    """Three weak measurements only: right about three times out of four. It takes each cultivar for another
+    as often as the other way round, so that `better` does not answer differently in sum."""
     data = split(*load())
-    return classifier(["ash", "magnesium", "alcalinity_of_ash"]).fit(data.train, data.train_labels), data
+    return classifier(["malic_acid", "ash", "alcalinity_of_ash"]).fit(data.train, data.train_labels), data
 
 
 def train_better() -> tuple[Pipeline, Data]:
