@@ -7,7 +7,6 @@ a reading is folded exactly once. Decides nothing.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
-from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -139,8 +138,7 @@ def _judge(
 
 
 def _begin(beginners: Sequence[tuple[Release, _ArmReading]], at: float) -> Floats:
-    """The state of releases that were never sampled, told what stable did before. All at once: one query,
-    and as many steps as the longest baseline has samples."""
+    """The state of releases that were never sampled, told what stable did before; one query."""
     moment = datetime.fromtimestamp(at, UTC)
     rows = Endpoint.objects.filter(pk__in=[release.endpoint_id for release, _ in beginners])
     endpoints = rows.only("stable_id", "baseline").in_bulk()
@@ -152,11 +150,7 @@ def _begin(beginners: Sequence[tuple[Release, _ArmReading]], at: float) -> Float
         judge.Sample(0.0, _known_of_stable(stable, baseline) if release.stable_id else None, None)
         for (release, stable), baseline in zip(beginners, baselines, strict=True)
     ]
-    state = judge.tell_baseline(judge.initial_state(len(beginners)), judge.SampleBatch.of(known))
-    for step in zip_longest(*(baseline.increments if baseline else () for baseline in baselines)):
-        earlier = [judge.Sample(stable.seconds if stable else 0.0, stable, None) for stable in step]
-        state = judge.tell_scatter(state, judge.SampleBatch.of(earlier))
-    return state
+    return judge.tell_baseline(judge.initial_state(len(beginners)), judge.SampleBatch.of(known))
 
 
 def _known_of_stable(stable: _ArmReading, baseline: Baseline | None) -> Increments | None:

@@ -24,7 +24,7 @@ Pure: numpy and scipy, no clock, no Django, no input or output.
 
 from releases.domain.judge.conclusion import SILENCE_SECONDS, Decisions, decide, kinds_of
 from releases.domain.judge.counters import Increments, Totals, increment
-from releases.domain.judge.evidence import HARM_TESTS, Evidence, fold, tell_baseline, tell_scatter, weigh
+from releases.domain.judge.evidence import HARM_TESTS, Evidence, fold, tell_baseline, weigh
 from releases.domain.judge.forecast import seconds_to_certificate
 from releases.domain.judge.judging import judge
 from releases.domain.judge.rules import (
@@ -90,6 +90,5 @@ __all__ = [
     "state_from_bytes",
     "state_to_bytes",
     "tell_baseline",
-    "tell_scatter",
     "weigh",
 ]

@@ -27,7 +27,6 @@ from releases.domain.judge.latency import (
     begin_with,
     fold_latency,
     log_thresholds,
-    scatter_latency,
 )
 from releases.domain.judge.restart import (
     MOST_OF_ERRORS,
@@ -100,17 +99,6 @@ def tell_baseline(state: Floats, known: SampleBatch) -> Floats:
     if known.predictions is not None:
         predictions = known.predictions.stable
         choose_edges(told, predictions, predictions.sum(axis=1) >= KNOWN_PREDICTIONS)
-    return told
-
-
-def tell_scatter(state: Floats, known: SampleBatch) -> Floats:
-    """The state told one earlier sample of stable, from which it learns how stable's counts scatter."""
-    told = state.copy()
-    present = known.stable_present
-    errors = known.stable_errors[:, None]
-    fold_scatter(told, slots.SCATTER_ERRORS, known.stable_requests, errors, present)
-    if known.latency is not None:
-        scatter_latency(told, known.latency, present)
     return told
 
 
