@@ -137,8 +137,7 @@ def drift_flag(largest: int = LARGEST) -> float:
             group = np.unique(
                 np.column_stack([stable.sum(axis=1), candidate.sum(axis=1)]), axis=0, return_inverse=True
             )[1].ravel()
-            flag = slice(slots.DRIFT_FLAG, slots.DRIFT_FLAG + 1)
-            log_b = _folded(stable, candidate, flag, latency=False, past=past)[:, 0]
+            log_b = _folded(stable, candidate, slots.DRIFT_FLAG, latency=False, past=past)[:, 0]
             for law in ((1 / 3, 1 / 3, 1 / 3), (0.7, 0.2, 0.1), (0.05, 0.05, 0.9), (0.5, 0.499, 0.001)):
                 log_chance = _log_multinomial(stable, law) + _log_multinomial(candidate, law)
                 worst = max(worst, float(np.bincount(group, np.exp(log_b + log_chance)).max()))

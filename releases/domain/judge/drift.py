@@ -18,6 +18,7 @@ from releases.domain.judge.factors import log_odds_factor
 from releases.domain.judge.restart import MOST_OF_OTHERS, log_mean_exp, most, restart
 from releases.domain.judge.rules import RuleBatch
 from releases.domain.judge.samples import Bools, Floats, SampleBatch
+from releases.domain.judge.spread import spread
 
 PREDICTION_MARGIN = 1.5
 """The odds ratio, either way, that a new model may differ by at any edge."""
@@ -39,9 +40,8 @@ def fold_predictions(
     told = (compared & rules.compares_predictions)[:, None]
     stable = np.where(told, predictions.stable, 0.0)
     candidate = np.where(told, predictions.candidate, 0.0)
-    flag = slice(slots.DRIFT_FLAG, slots.DRIFT_FLAG + 1)
     factor = _log_flag_factor(after, stable, candidate)
-    after[:, flag] = restart(after[:, flag], factor[:, None], log_weight)
+    after[:, slots.DRIFT_FLAG] = restart(after[:, slots.DRIFT_FLAG], factor[:, None], log_weight)
     edges = np.minimum(_log_edges(after, stable, candidate), most(MOST_OF_OTHERS, samples.seconds))
     after[:, slots.DRIFT] = restart(after[:, slots.DRIFT], edges, log_weight)
     after[:, slots.PREDICTED_STABLE] += stable
@@ -52,7 +52,7 @@ def fold_predictions(
 
 def _rest(after: Floats, log_weight: Floats) -> None:
     """A sample without predictions: time passes."""
-    for part in (slice(slots.DRIFT_FLAG, slots.DRIFT_FLAG + 1), slots.DRIFT):
+    for part in (slots.DRIFT_FLAG, slots.DRIFT):
         after[:, part] = restart(after[:, part], np.zeros(1), log_weight)
 
 
@@ -74,13 +74,9 @@ def choose_edges(state: Floats, predictions: Floats, now: Bools) -> None:
     telling = (share >= LEAST_ABOVE) & (share <= MOST_ABOVE) & (counts[:, :-1] > 0)
     # A model that has predicted one thing only: then any other prediction is the drift to look for.
     telling |= ~telling.any(axis=1)[:, None] & _around(counts)
-    rank = telling.cumsum(axis=1) - 1
-    size = np.maximum(telling.sum(axis=1), slots.MOST_CUTS)[:, None]
-    slot = rank * slots.MOST_CUTS // size
-    first = telling & ((rank - 1) * slots.MOST_CUTS // size != slot)
     cuts = np.full((len(counts), slots.MOST_CUTS), -1.0)
-    rows, columns = np.nonzero(first)
-    cuts[rows, slot[rows, columns]] = columns
+    rows, columns, place = spread(telling, slots.MOST_CUTS)
+    cuts[rows, place] = columns
     state[now, slots.CUTS] = cuts
     state[now, slots.CUTS_CHOSEN] = 1.0
 

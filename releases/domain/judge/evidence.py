@@ -162,7 +162,6 @@ def weigh(rules: RuleBatch, state: Floats) -> Evidence:
     )
     limited, slow = rules.limited, rules.limits_latency
     top = state[:, slots.TOP_BOUND]
-    flag = slice(slots.DRIFT_FLAG, slots.DRIFT_FLAG + 1)
     return Evidence(
         harm=merge(parts, on),
         parts=parts,
@@ -170,7 +169,7 @@ def weigh(rules: RuleBatch, state: Floats) -> Evidence:
         latency=log_mean_exp(parts[:, 1:3]),
         thresholds=thresholds,
         edges=edges,
-        differs=restarted(flag, rules.compares_predictions),
+        differs=restarted(slots.DRIFT_FLAG, rules.compares_predictions),
         limit=restarted(slots.LIMIT, limited),
         stable_limit=restarted(slots.STABLE_LIMIT, limited & rules.has_stable),
         certificate=np.where(limited, log_mean_exp(state[:, slots.CERTIFICATE]), 0.0),

@@ -20,6 +20,7 @@ from releases.domain.judge.restart import MOST_OF_OTHERS, log_mean_exp, log_unsp
 from releases.domain.judge.rules import RuleBatch
 from releases.domain.judge.samples import Bools, Floats, LatencyBatch, SampleBatch
 from releases.domain.judge.scatter import dispersion, fold_scatter
+from releases.domain.judge.spread import spread
 
 SLOW_SHARE = 0.05
 """What a limit on the p95 means: at most this share of the answers may be slower."""
@@ -56,7 +57,7 @@ def fold_latency(
         limit,
     )
     _fold_thresholds(rules, after, stable, candidate, latency.bounds, log_weight, scatter, limit)
-    scatter_latency(after, latency, judged & latency.stable.any(axis=1))
+    _learn_scatter(after, latency, judged & latency.stable.any(axis=1))
     _learn(after, latency, ~chosen)
     after[:, slots.CANDIDATE_SEEN] += latency.candidate.sum(axis=1)
     _fold_limit(rules, after, latency, judged, log_weight, scatter)
@@ -86,7 +87,7 @@ def begin_with(state: Floats, bounds: Floats, answers: Floats) -> None:
     _choose(state, bounds, answers.sum(axis=1) >= KNOWN_ANSWERS)
 
 
-def scatter_latency(after: Floats, latency: LatencyBatch, told: Bools) -> None:
+def _learn_scatter(after: Floats, latency: LatencyBatch, told: Bools) -> None:
     """Learn how stable's answers above the chosen bounds scatter."""
     totals, above = _at_bounds(after, latency.stable, latency.bounds)
     told = told & (after[:, slots.BOUNDS.start] > 0)
@@ -174,13 +175,9 @@ def _choose(state: Floats, bounds: Floats, now: Bools) -> None:
         & (share <= MOST_ABOVE)
         & differs
     )
-    rank = telling.cumsum(axis=1) - 1
-    size = np.maximum(telling.sum(axis=1), slots.MOST_THRESHOLDS)[:, None]
-    slot = rank * slots.MOST_THRESHOLDS // size
-    first = telling & ((rank - 1) * slots.MOST_THRESHOLDS // size != slot)
     chosen = np.zeros((len(answers), slots.MOST_THRESHOLDS))
-    rows, columns = np.nonzero(first)
-    chosen[rows, slot[rows, columns]] = bounds[now][rows, columns]
+    rows, columns, place = spread(telling, slots.MOST_THRESHOLDS)
+    chosen[rows, place] = bounds[now][rows, columns]
     state[now, slots.BOUNDS] = chosen
     begun = chosen[:, 0] > 0
     spent = np.log(-np.expm1(log_unspent(state[now, slots.JUDGED])))

@@ -79,9 +79,9 @@ THRESHOLDS = slice(EXPECTED_ABOVE.stop, EXPECTED_ABOVE.stop + MOST_THRESHOLDS * 
 """log M at each bound and odds ratio, bound by bound. Until bounds are chosen nothing is tested, and
 the first of these slots hold stable's histogram, from which they will be."""
 HISTOGRAM = slice(THRESHOLDS.start, THRESHOLDS.start + MOST_BUCKETS)
-DRIFT_FLAG = THRESHOLDS.stop
+DRIFT_FLAG = slice(THRESHOLDS.stop, THRESHOLDS.stop + 1)
 """log M of "the predictions differ at all"."""
-CUTS = slice(DRIFT_FLAG + 1, DRIFT_FLAG + 1 + MOST_CUTS)
+CUTS = slice(DRIFT_FLAG.stop, DRIFT_FLAG.stop + MOST_CUTS)
 """Prediction bins at whose upper edge the arms are compared; -1 where there is none."""
 DRIFT = slice(CUTS.stop, CUTS.stop + 2 * MOST_CUTS * len(PREDICTION_RATIOS))
 """log M of "more above the edge", edge by edge, then the same of "fewer"."""
@@ -103,7 +103,7 @@ RESTARTED = (
     STABLE_SLOW_LIMIT,
     RANKS,
     DRIFT,
-    slice(DRIFT_FLAG, CUTS.start),
+    DRIFT_FLAG,
 )
 """The slots of tests that restart, apart from THRESHOLDS, which begin with the choice of bounds."""
 
