@@ -27,6 +27,7 @@ from releases.domain.forecast.harm import seconds_until_seen
 from releases.domain.judge import state as slots
 from releases.domain.judge.explanation import sentence
 from releases.domain.judge.latency import SLOW_SHARE
+from releases.domain.judge.scatter import dispersion
 from releases.domain.plan import RolloutPlan
 
 PRIOR_REQUESTS = 50.0
@@ -122,12 +123,22 @@ def _limits(plan: RolloutPlan, state: Floats) -> list[Limit]:
             slots.CANDIDATE_ERRORS,
         )
         rates = _rates(*(float(state[slot]) for slot in counts))
-        limits.append(Limit(plan.rules.error_rate_max, rates, state[slots.CERTIFICATE]))
+        limits.append(
+            Limit(
+                plan.rules.error_rate_max, rates, state[slots.CERTIFICATE], _phi(state, slots.SCATTER_ERRORS)
+            )
+        )
     if _is_latency_known(plan, state):
         slow = (slots.STABLE_TIMED, slots.STABLE_SLOW, slots.CANDIDATE_TIMED, slots.CANDIDATE_SLOW)
         rates = _rates(*(float(state[slot]) for slot in slow))
-        limits.append(Limit(SLOW_SHARE, rates, state[slots.SLOW_CERTIFICATE]))
+        limits.append(
+            Limit(SLOW_SHARE, rates, state[slots.SLOW_CERTIFICATE], _phi(state, slots.SCATTER_LATENCY))
+        )
     return limits
+
+
+def _phi(state: Floats, part: slice) -> float:
+    return float(dispersion(state[None], part)[0])
 
 
 def _is_latency_known(plan: RolloutPlan, state: Floats) -> bool:

@@ -25,16 +25,18 @@ LONGEST_REACH = 1e4
 @dataclass(frozen=True, slots=True)
 class Limit:
     """A share that has to be proven below `limit`, while in truth it is `rate`: one for all paths or one
-    for each. `evidence`: the logs that have been gathered already, one per alternative."""
+    for each. `evidence`: the logs that have been gathered already, one per alternative. `phi`: by which the
+    judge divides what comes, for stable's counts come in bursts."""
 
     limit: float
     rate: float | Floats
     evidence: Floats = field(default_factory=lambda: np.zeros(len(CERTIFICATE_SHARES)))
+    phi: float = 1.0
 
     def growth(self, rate: float) -> Floats:
         """What one more request adds to the logs, on average."""
         factors = log_certificate_factor(np.ones(1), np.array([rate]), np.array([self.limit]))
-        return factors.reshape(-1)
+        return factors.reshape(-1) / self.phi
 
 
 def requests_expected(limit: Limit, log_certify: float, rate: float | None = None) -> float:
@@ -68,7 +70,9 @@ def log_evidence(limit: Limit, reach: Floats, random: np.random.Generator) -> Fl
     bad = random.poisson(more * rate).cumsum(axis=1).astype(np.float64)
     good = random.poisson(more * (1 - rate)).cumsum(axis=1).astype(np.float64)
     # The log of a factor is linear in its counts: that of the sums is the sum of the logs.
-    grown = log_certificate_factor((good + bad).ravel(), bad.ravel(), np.full(bad.size, limit.limit))
+    grown = (
+        log_certificate_factor((good + bad).ravel(), bad.ravel(), np.full(bad.size, limit.limit)) / limit.phi
+    )
     return log_mean_exp(grown.reshape(*bad.shape, -1) + limit.evidence)
 
 

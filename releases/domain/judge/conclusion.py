@@ -25,6 +25,7 @@ from releases.domain.judge.forecast import seconds_to_certificate
 from releases.domain.judge.latency import SLOW_SHARE
 from releases.domain.judge.rules import RuleBatch
 from releases.domain.judge.samples import ArmFreshness, Bools, Floats, Freshness, Reading
+from releases.domain.judge.scatter import dispersion
 from releases.domain.verdict import VerdictKind
 
 SILENCE_SECONDS = 10.0
@@ -247,13 +248,29 @@ _ORDER = (
 
 def _forecast_errors(rules: RuleBatch, state: Floats) -> tuple[Floats, Bools]:
     counts = state[:, slots.CANDIDATE_REQUESTS], state[:, slots.CANDIDATE_ERRORS]
-    return _forecast(rules, state, state[:, slots.CERTIFICATE], counts, rules.error_limit, rules.limited)
+    return _forecast(
+        rules,
+        state,
+        state[:, slots.CERTIFICATE],
+        counts,
+        rules.error_limit,
+        rules.limited,
+        slots.SCATTER_ERRORS,
+    )
 
 
 def _forecast_latency(rules: RuleBatch, state: Floats) -> tuple[Floats, Bools]:
     counts = state[:, slots.CANDIDATE_TIMED], state[:, slots.CANDIDATE_SLOW]
     share = np.full(len(state), SLOW_SHARE)
-    return _forecast(rules, state, state[:, slots.SLOW_CERTIFICATE], counts, share, rules.limits_latency)
+    return _forecast(
+        rules,
+        state,
+        state[:, slots.SLOW_CERTIFICATE],
+        counts,
+        share,
+        rules.limits_latency,
+        slots.SCATTER_LATENCY,
+    )
 
 
 def _forecast(
@@ -263,6 +280,7 @@ def _forecast(
     counts: tuple[Floats, Floats],
     limit: Floats,
     limited: Bools,
+    scatter: slice,
 ) -> tuple[Floats, Bools]:
     """Seconds until the certificate of one limit, and where it is out of reach."""
     requests, errors = counts
@@ -270,6 +288,7 @@ def _forecast(
     traffic = state[:, slots.RECENT_CANDIDATE] / np.where(recent > 0, recent, 1.0)
     known = limited & (requests >= FORECAST_REQUESTS)
     rate = errors / np.maximum(requests, 1.0)
-    seconds = seconds_to_certificate(certificates, traffic, rate, limit, rules.log_certify)
+    phi = dispersion(state, scatter)
+    seconds = seconds_to_certificate(certificates, traffic, rate, limit, rules.log_certify, phi)
     hopeless = known & (traffic > 0) & np.isnan(seconds)
     return np.where(known, seconds, np.nan), hopeless

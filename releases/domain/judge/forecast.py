@@ -28,15 +28,17 @@ def seconds_to_certificate(
     error_rate: Floats,
     limit: Floats,
     log_certify: Floats,
+    phi: Floats,
 ) -> Floats:
     """Median seconds until the mean of the certificates reaches 1/beta.
 
-    `log_certificates` is (R, 6), the others (R,); zeros forecast a release that has not begun.
+    `log_certificates` is (R, 6), the others (R,); zeros forecast a release that has not begun. `phi` is
+    what the judge divides new evidence by.
     Evidence rises from request to request and falls with each error. With just k errors to come it is
     reached after T_k; the median is the first T_k by which no more than k come in half of all cases.
     NaN where it is never reached, or not within LONGEST_SECONDS: no traffic, or too many errors.
     """
-    expected = _reached(log_certificates, requests_per_second, error_rate, limit, log_certify)
+    expected = _reached(log_certificates, requests_per_second, error_rate, limit, log_certify, phi)
     result = FIRST_PASSAGE * expected
     open_rows = np.flatnonzero(~np.isnan(result))
     for errors in range(FEW_ERRORS + 1):
@@ -47,11 +49,12 @@ def seconds_to_certificate(
             np.full(len(rows), float(errors)), np.full(len(rows), float(errors)), limit[rows]
         )
         seconds = _reached(
-            log_certificates[rows] + cost,
+            log_certificates[rows] + cost / phi[rows, None],
             requests_per_second[rows],
             np.zeros(len(rows)),
             limit[rows],
             log_certify[rows],
+            phi[rows],
         )
         likely = pdtr(errors, requests_per_second[rows] * error_rate[rows] * np.nan_to_num(seconds)) >= 0.5
         done = likely & ~np.isnan(seconds)
@@ -66,9 +69,11 @@ def _reached(
     error_rate: Floats,
     limit: Floats,
     log_certify: Floats,
+    phi: Floats,
 ) -> Floats:
     """The same when every second is the expected one; NaN where it is not reached."""
     growth = log_certificate_factor(requests_per_second, requests_per_second * error_rate, limit)
+    growth = growth / phi[:, None]
 
     def short(seconds: Floats) -> Floats:
         return log_certify - log_mean_exp(log_certificates + growth * seconds[:, None])

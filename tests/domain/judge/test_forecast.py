@@ -13,10 +13,10 @@ from tests.domain.judge.streams import batch, judged
 LOG_CERTIFY = np.log([20.0])
 
 
-def forecast(rate, *, traffic=5.0, limit=0.01, have=0.0):
+def forecast(rate, *, traffic=5.0, limit=0.01, have=0.0, phi=1.0):
     certificates = np.full((1, 6), have)
     answer = seconds_to_certificate(
-        certificates, np.array([traffic]), np.array([rate]), np.array([limit]), LOG_CERTIFY
+        certificates, np.array([traffic]), np.array([rate]), np.array([limit]), LOG_CERTIFY, np.array([phi])
     )
     return float(answer[0])
 
@@ -44,6 +44,10 @@ def test_forecast_is_near_the_median_of_what_happens(rate, off):
     certified = (log_mean_exp(factor) >= LOG_CERTIFY[0]).reshape(requests.shape)
     median = np.median(np.where(certified.any(axis=1), certified.argmax(axis=1) + 1, np.inf))
     assert (1 - off) * median <= forecast(rate) <= (1 + off) * median
+
+
+def test_forecast_where_stable_comes_in_bursts_takes_as_much_longer():
+    assert forecast(0.0, phi=2.5) == pytest.approx(2.5 * forecast(0.0), rel=1e-3)
 
 
 @pytest.mark.parametrize(("rate", "traffic"), [(0.01, 5), (0.5, 5), (0.0, 0)])
