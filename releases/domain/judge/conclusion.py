@@ -47,6 +47,7 @@ FORECAST_REQUESTS = 50
 class Decisions:
     """What the evidence of R releases decides, whatever is fresh; arrays (R,) where nothing else is said.
 
+    `proven`: every limit that can be certified is, whatever else speaks.
     `lost`, `lost_latency`: the comparison of errors (of latency) alone reached 1/alpha. `limit_broken`,
     `slow_limit_broken`: the candidate breaks its limit, whoever is to blame. `log_harm`: the evidence that
     rolls back, merged or, where a limit decides alone, that limit's. `driven`: the harm tests that say so
@@ -55,6 +56,7 @@ class Decisions:
 
     harm: Bools
     shared_incident: Bools
+    proven: Bools
     certified: Bools
     limit_broken: Bools
     slow_limit_broken: Bools
@@ -99,7 +101,7 @@ def decide(rules: RuleBatch, evidence: Evidence, stable_silent: Bools) -> Decisi
         lost=rules.compares_latency & (evidence.latency >= bar),
         alone=~rules.compares_latency | stable_silent,
     )
-    compares = on.any(axis=1)
+    compares, proven = on.any(axis=1), _proven(rules, evidence)
     harm = (compares & (evidence.harm >= bar)) | errors.blamed | latency.blamed
     limits = np.maximum(evidence.limit, evidence.slow_limit)
     suspect = np.maximum(evidence.harm, limits) >= SUSPICION * bar
@@ -110,7 +112,8 @@ def decide(rules: RuleBatch, evidence: Evidence, stable_silent: Bools) -> Decisi
     return Decisions(
         harm=harm,
         shared_incident=(errors.shared | latency.shared) & ~harm,
-        certified=_proven(rules, evidence) & ~suspect & ~harm,
+        proven=proven,
+        certified=proven & ~suspect & ~harm,
         limit_broken=errors.broken,
         slow_limit_broken=latency.broken,
         lost=errors.lost,

@@ -53,6 +53,7 @@ class Figures:
 
     elapsed: float
     harm: float
+    proven: float
     certified: float
     log_harm: float
     log_relative: float
@@ -111,6 +112,7 @@ def _columns(state: Floats, concluded: Conclusions, bound: Floats, bins: Floats)
     return {
         "elapsed": state[:, slots.ELAPSED],
         "harm": decisions.harm,
+        "proven": decisions.proven,
         "certified": decisions.certified,
         "log_harm": decisions.log_harm,
         "log_relative": evidence.parts[:, 0],

@@ -161,8 +161,7 @@ class _Summary:
             )
         logs = (figures.log_harm, figures.log_relative, figures.log_limit, figures.log_slow_limit)
         doubt = max(logs) >= self.case.suspicious
-        certificates = _of_limits(rules, figures, figures.log_certificate, figures.log_slow_certificate)
-        if not doubt and certificates and min(certificates) >= -math.log(rules.beta):
+        if not doubt and figures.proven:
             return say.sentence(f"proven {self._limits()}: {seen}", self._doubt())
         start = "something speaks of harm, not enough to be sure" if doubt else "no harm seen"
         return say.sentence(start, seen, "" if doubt else self._time_left())
