@@ -45,7 +45,7 @@ class Canaries:
             self.world.target.ports[ref] = 20_000 + len(self.world.target.ports)
             self.world.metrics.deploy(ref)
             arms.append(Arm(ref, f"127.0.0.1:{self.world.target.ports[ref]}"))
-        self.world.router.in_effect[release.endpoint.route] = RouteSetting(TrafficSplit(10), *arms)
+        self.world.router.in_effect[release.endpoint.route] = RouteSetting(TrafficSplit(10), arms[0], arms[1])
         self.refs.append((arms[0].ref, arms[1].ref))
 
     def serve(self, at: datetime) -> None:

@@ -129,6 +129,12 @@ MODEL_PORTS = env.str("MODEL_PORTS", "21000-21999")
 MODELS_PYTHON = Path(env.str("MODELS_PYTHON", str(BASE_DIR / ".venv-models" / "bin")))
 ARTIFACTS = Path(env.str("PORTAL_ARTIFACTS", str(VAR / "artifacts")))
 
+# Clusters that environments may be on: name=kubeconfig, separated by commas; `in-cluster` instead of a path
+# is the service account of the pod that this runs in.
+KUBERNETES_CLUSTERS: dict[str, str] = env.dict("KUBERNETES_CLUSTERS", {})
+# The S3 where artifacts are mirrored for clusters; credentials as boto3 finds them (AWS_ACCESS_KEY_ID, ...).
+ARTIFACTS_S3_ENDPOINT = env.str("ARTIFACTS_S3_ENDPOINT", "")
+
 # Validation of a model: what its process may use at most.
 VALIDATION_SECONDS = env.int("VALIDATION_SECONDS", 60)
 VALIDATION_MEMORY_MB = env.int("VALIDATION_MEMORY_MB", 4096)

@@ -11,6 +11,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol
 
+from releases.domain.autoscaling import Autoscaling
+from releases.domain.network import Callers, NetworkRules
 from releases.domain.release import TargetState
 from releases.domain.routing import Arm as Arm
 from releases.domain.routing import Route, RouteSetting
@@ -82,7 +84,10 @@ class ModelRegistry(Protocol):
 # ---- serving target ------------------------------------------------------------------------------
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """One immutable model version to be served. `ref` is unique, DNS-like and at most 63 characters."""
+    """One immutable model version to be served. `ref` is unique, DNS-like and at most 63 characters.
+
+    `autoscaling` is the only part that may change while it runs, and only where a target can scale; None:
+    one replica."""
 
     ref: str
     tenant: str
@@ -91,23 +96,27 @@ class Deployment:
     version: str
     digest: str
     artifact: Path
+    autoscaling: Autoscaling | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class TargetStatus:
-    """`address` is host:port once known; `digest` is that of what is served, for the drift watchdog."""
+    """`address` is host:port once known; `digest` is that of what is served, for the drift watchdog.
+    `autoscaling` is what is in effect, read back: None where there is none."""
 
     state: TargetState
     detail: str
     address: str | None = None
     digest: str | None = None
+    autoscaling: Autoscaling | None = None
 
 
 class ServingTarget(Protocol):
     """Runs model versions."""
 
     def ensure(self, deployment: Deployment) -> None:
-        """Make the deployment exist. Repeatable; `Refused` when it can never run."""
+        """Make the deployment exist, without traffic if it is new. Repeatable; `Refused` when it can never
+        run."""
 
     def status(self, refs: Iterable[str]) -> dict[str, TargetStatus]:
         """One entry per ref; UNKNOWN for all when the target is unreachable."""
@@ -117,6 +126,85 @@ class ServingTarget(Protocol):
 
     def list(self) -> set[str]:
         """The refs of all deployments that exist, so that strays can be removed."""
+
+
+# ---- what a deployment needs before it can be ensured ------------------------------------------------
+class ArtifactMirror(Protocol):
+    """Where a serving target fetches artifacts from. An artifact lies there under its digest and never
+    changes; both calls raise `Unreachable` or `Refused`."""
+
+    def holds(self, deployment: Deployment) -> bool:
+        """Whether the whole artifact is there. Cheap enough for every pass."""
+
+    def put(self, deployment: Deployment) -> None:
+        """Bring it there; may take minutes. Repeatable, also half way."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why a manifest would not be accepted, or would not work: where in it, and what to do about it."""
+
+    field: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What `ensure` would do: the manifests there now and those that would be there then, as YAML without
+    what the engine adds itself (empty: nothing there), and what is wrong with them."""
+
+    before: str
+    after: str
+    problems: tuple[Problem, ...] = ()
+
+
+class Preflight(Protocol):
+    """Looks at the exact manifests before anything is applied."""
+
+    def preview(self, deployment: Deployment) -> Preview:
+        """Render, check, and have the engine itself try it dry. Changes nothing; raises `Unreachable`."""
+
+
+# ---- what stands around the models of a place --------------------------------------------------------
+@dataclass(frozen=True, slots=True)
+class Protection:
+    """Who may reach the models of one environment. `tenants`: all that share its gateway, itself included;
+    `network`: None leaves the namespace open."""
+
+    tenant: str
+    environment: str
+    tenants: tuple[str, ...]
+    network: NetworkRules | None
+    callers: Callers
+
+
+class Guard(Protocol):
+    """Keeps callers apart. Every call raises `Unreachable` or `Refused`."""
+
+    def render(self, wanted: Protection) -> str:
+        """The manifests as YAML; empty where the target needs none."""
+
+    def apply(self, wanted: Protection) -> None:
+        """Bring them about; what is no longer wanted goes. Repeatable."""
+
+    def drift(self, wanted: Protection) -> list[str]:
+        """Sentences on what differs from it in the engine now; empty: nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that a connection needs: what it is called, whether it is there, and a sentence."""
+
+    name: str
+    is_good: bool
+    said: str
+
+
+class Connection(Protocol):
+    """The connection of an environment to its engines."""
+
+    def examine(self) -> list[Finding]:
+        """Try everything that the portal will need; never raises for what is missing."""
 
 
 # ---- traffic router ------------------------------------------------------------------------------
@@ -243,3 +331,7 @@ class Ports:
     probe: ModelProbe
     gateway: ModelGateway
     notifier: Notifier
+    mirror: ArtifactMirror
+    preflight: Preflight
+    guard: Guard
+    connection: Connection

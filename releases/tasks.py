@@ -5,6 +5,7 @@ Every message may be lost or come twice: the services find out themselves what i
 
 import logging
 from functools import partial
+from itertools import groupby
 
 from celery import Task, shared_task
 from django.conf import settings
@@ -15,7 +16,7 @@ from redis.exceptions import RedisError
 from releases.adapters.factory import ports
 from releases.domain.release import Phase
 from releases.models import Environment, ModelVersion, Release
-from releases.ports import AdapterError, Refused
+from releases.ports import AdapterError, Ports, Refused
 from releases.services import baseline_sweep, catalog, health, notifications, smoke, validate, watchdog
 from releases.services.artifacts import ArtifactStore, restore
 from releases.services.converge import Errands
@@ -70,27 +71,33 @@ def reconcile() -> None:
     health.note("workers", now())
 
 
+def _places() -> list[tuple[str, list[Environment]]]:
+    """All environments by the engines that serve them."""
+    rows = sorted(Environment.objects.select_related("tenant"), key=lambda environment: environment.place)
+    return [(place, list(group)) for place, group in groupby(rows, key=lambda environment: environment.place)]
+
+
 @shared_task
 def sweep() -> None:
     """Every few seconds: endpoints between releases, leftovers, and the engines' health."""
     at = now()
-    for target in Environment.objects.values_list("target", flat=True).distinct():
-        made = ports(target)
+    for place, environments in _places():
+        made = ports(place)
         health.noting("target", at, made.target.list)
         health.noting("gateway", at, partial(made.router.read, []))
         health.noting("metrics", at, partial(health.ask_metrics, made.metrics))
         try:
-            watchdog.sweep(target, made, errands(), at)
+            watchdog.sweep(environments, made, errands(), at)
         except AdapterError as error:
-            logger.warning("endpoints on %s cannot be looked at: %s", target, error)
+            logger.warning("endpoints on %s cannot be looked at: %s", place, error)
 
 
 @shared_task
 def read_baselines() -> None:
     """Every ten seconds: what the stable versions do."""
     at = now()
-    for target in Environment.objects.values_list("target", flat=True).distinct():
-        baseline_sweep.read_baselines(target, ports(target).metrics, at)
+    for place, environments in _places():
+        baseline_sweep.read_baselines(environments, ports(place).metrics, at)
 
 
 @shared_task
@@ -102,14 +109,14 @@ def notify() -> None:
 @shared_task
 def heavy_validate(release_id: str) -> None:
     """Validate a release; done at once when somebody else does or it is done."""
-    if validate.validate(release_id, ports("local"), artifact_store(), now):
+    if validate.validate(release_id, _ports_of(release_id), artifact_store(), now):
         _wake(release_id)
 
 
 @shared_task
 def heavy_smoke(release_id: str) -> None:
     """Ask the candidate through the gateway."""
-    smoke.smoke_test(release_id, ports("local"), now)
+    smoke.smoke_test(release_id, _ports_of(release_id), now)
     _wake(release_id)
 
 
@@ -136,6 +143,12 @@ def heavy_discover() -> None:
     """Mirror what others have registered."""
     at = now()
     health.noting("mlflow", at, lambda: catalog.poll(ports("local").registry, at))
+
+
+def _ports_of(release_id: str) -> Ports:
+    """The ports of the place that a release is for."""
+    release = Release.objects.select_related("endpoint__environment").get(pk=release_id)
+    return ports(release.endpoint.environment.place)
 
 
 def _wake(release_id: str) -> None:

@@ -84,6 +84,26 @@ class ApiToken(models.Model):
         return f"{self.name} ({self.prefix}…)"
 
 
+class TrafficKey(models.Model):
+    """A key with which a tenant's callers come in at a gateway that knows keys. Its text is derived from the
+    portal's secret key (`tenants.traffic_keys`), never stored. All that are not retired open the door."""
+
+    tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="traffic_keys")
+    sequence = models.PositiveIntegerField()
+    created_at = models.DateTimeField()
+    created_by = models.CharField(max_length=150)
+    retired_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-sequence"]
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "sequence"], name="traffic_key_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"traffic key {self.sequence} of {self.tenant}"
+
+
 class AuditEvent(models.Model):
     """Who did what, when. Append-only (a trigger forbids UPDATE and DELETE) and hash-chained per tenant."""
 

@@ -9,10 +9,13 @@ from datetime import datetime
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 
-from tenants import audit
+from tenants import audit, traffic_keys
 from tenants.credentials import made_up_password
 from tenants.models import Membership, Tenant, User
 from tenants.roles import Role
+
+# Addresses of the gateway begin with a tenant, or with this for services.
+RESERVED = frozenset({"services"})
 
 
 class NotPossible(Exception):
@@ -29,12 +32,15 @@ class Added:
 
 def create_tenant(slug: str, *, name: str, by: str, at: datetime) -> Tenant:
     """Create a tenant without anybody in it; raises `NotPossible`."""
+    if slug in RESERVED:
+        raise NotPossible(f"Tenant {slug!r}: the gateway uses this name itself.")
     tenant = Tenant(slug=slug, name=name or slug)
     try:
         tenant.full_clean()
         with transaction.atomic():
             tenant.save(force_insert=True)
             audit.record(tenant, at=at, actor=by, action="tenant.created", subject=slug)
+            traffic_keys.make(tenant, by=by, at=at)
     except (ValidationError, IntegrityError) as error:
         raise NotPossible(f"Tenant {slug!r}: {_sentence(error)}") from error
     return tenant

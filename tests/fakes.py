@@ -29,6 +29,7 @@ from releases.ports import (
     TargetStatus,
     Unreachable,
 )
+from tests.fakes_around import FakeConnection, FakeGuard, FakeMirror, FakePreflight
 
 SIGNATURE: Mapping[str, Any] = {
     "inputs": [{"name": "alcohol", "type": "double", "required": True}],
@@ -389,6 +390,10 @@ class FakeWorld:
     probe: FakeProbe = field(default_factory=FakeProbe)
     gateway: FakeGateway = field(default_factory=FakeGateway)
     notifier: FakeNotifier = field(default_factory=FakeNotifier)
+    mirror: FakeMirror = field(default_factory=FakeMirror)
+    preflight: FakePreflight = field(default_factory=FakePreflight)
+    guard: FakeGuard = field(default_factory=FakeGuard)
+    connection: FakeConnection = field(default_factory=FakeConnection)
 
     @property
     def ports(self) -> Ports:
@@ -400,4 +405,8 @@ class FakeWorld:
             probe=self.probe,
             gateway=self.gateway,
             notifier=self.notifier,
+            mirror=self.mirror,
+            preflight=self.preflight,
+            guard=self.guard,
+            connection=self.connection,
         )

@@ -1,8 +1,9 @@
 """Where callers find a model, and how its traffic is split. Values only; knows no vendor."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from releases.domain.plan import TrafficSplit
+from releases.domain.traffic import ServiceMatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +32,17 @@ class Route:
 class RouteSetting:
     """All that is in effect on a route; absolute. Without `stable`, `candidate` gets split.candidate %
     and the rest is answered 503 with a sentence. A candidate with weight 0 stays reachable for a
-    request with the header `x-portal-deployment: <ref>`: that is how the smoke test comes through."""
+    request with the header `x-portal-deployment: <ref>`: that is how the smoke test comes through.
+
+    `matches` are the requests for services that come here too, sorted. `access` tells which keys open the
+    route (a fingerprint of them, empty: it is open to all); what the keys are only the router knows."""
 
     split: TrafficSplit
     stable: Arm | None
     candidate: Arm | None
+    matches: tuple[ServiceMatch, ...] = ()
+    access: str = ""
+
+    def splits_like(self, other: "RouteSetting") -> bool:
+        """Whether both send traffic to the same deployments in the same shares."""
+        return replace(self, matches=(), access="") == replace(other, matches=(), access="")

@@ -2,12 +2,15 @@
 
 from releases.models.catalog import ModelVersion, RegisteredModel
 from releases.models.delivery import ComponentHealth, Delivery, IdempotencyKey
+from releases.models.kubernetes import AutoscalingPolicy, KubernetesPlace, ReleaseManifest
 from releases.models.places import Deployment, Endpoint, Environment, Hold
 from releases.models.record import Approval, Sample, Transition, ValidationCheck
 from releases.models.release import Release
+from releases.models.traffic import Service, ServiceRule
 
 __all__ = [
     "Approval",
+    "AutoscalingPolicy",
     "ComponentHealth",
     "Delivery",
     "Deployment",
@@ -15,10 +18,14 @@ __all__ = [
     "Environment",
     "Hold",
     "IdempotencyKey",
+    "KubernetesPlace",
     "ModelVersion",
     "RegisteredModel",
     "Release",
+    "ReleaseManifest",
     "Sample",
+    "Service",
+    "ServiceRule",
     "Transition",
     "ValidationCheck",
 ]

@@ -8,14 +8,21 @@ from releases.models.catalog import ModelVersion, RegisteredModel
 from tenants.models import SLUG, Tenant
 
 
+class TargetKind(models.TextChoices):
+    """What runs the models."""
+
+    LOCAL = "local", "this machine"
+    SELDON = "seldon", "Kubernetes with Seldon Core and Istio"
+
+
 class Environment(models.Model):
-    """A place with a policy. `target` names the kind of serving target; `local` is the one on this
-    machine."""
+    """A place with a policy. `target` names the kind of serving target: `local` is the one on this machine,
+    which all environments share; with `seldon` the row has a `KubernetesPlace`."""
 
     tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="environments")
     name = models.CharField(max_length=40, validators=[SLUG])
     position = models.PositiveSmallIntegerField(default=0)
-    target = models.CharField(max_length=20, default="local")
+    target = models.CharField(max_length=20, choices=TargetKind.choices, default=TargetKind.LOCAL)
     approvals_required = models.PositiveSmallIntegerField(default=0)
     approval_ttl_seconds = models.PositiveIntegerField(default=24 * 3600)
     requires_success_in = models.ForeignKey("self", models.PROTECT, null=True, blank=True)
@@ -31,6 +38,11 @@ class Environment(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def place(self) -> str:
+        """Which engines serve here: environments with the same place are looked at together."""
+        return self.target if self.target == TargetKind.LOCAL else f"{self.target}/{self.pk}"
 
     def plan(self, requested: object = None) -> RolloutPlan:
         """The requested plan (any subset) over this environment's defaults; raises `Invalid`."""

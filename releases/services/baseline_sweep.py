@@ -15,7 +15,7 @@ from django.db import connection, transaction
 
 from releases.domain.judge import Increments, Totals, increment
 from releases.domain.judge.selftest import self_tests
-from releases.models import Endpoint
+from releases.models import Endpoint, Environment
 from releases.ports import Counters, MetricSource
 from releases.services.baseline import OLDEST, Baseline
 from releases.services.deployments import deployment_ref
@@ -43,9 +43,9 @@ class _Found:
     stored: dict[str, Any]
 
 
-def read_baselines(target: str, source: MetricSource, at: datetime) -> None:
-    """Take one sample of the stable version of each endpoint of one kind of target."""
-    serving = Endpoint.objects.filter(environment__target=target, stable__isnull=False)
+def read_baselines(environments: Sequence[Environment], source: MetricSource, at: datetime) -> None:
+    """Take one sample of the stable version of each endpoint of one place."""
+    serving = Endpoint.objects.filter(environment__in=environments, stable__isnull=False)
     endpoints = list(serving.select_related("tenant", "environment", "model", "stable"))
     if not endpoints:
         return

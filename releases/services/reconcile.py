@@ -50,8 +50,8 @@ def reconcile(ports_of: Callable[[str], Ports], errands: Errands, clock: Clock) 
     at = clock()
     claimed = claim(at)
     hurry = 0
-    for target, group in groupby(claimed, key=lambda release: release.endpoint.environment.target):
-        hurry += _guarded(list(group), ports_of(target), errands, at)
+    for place, group in groupby(claimed, key=_place):
+        hurry += _guarded(list(group), ports_of(place), errands, at)
     return hurry
 
 
@@ -80,7 +80,7 @@ def claim(at: datetime) -> list[Release]:
         )
         ids = list(due.order_by("next_wake_at").values_list("pk", flat=True)[:LARGEST_PASS])
         Release.objects.filter(pk__in=ids).update(lease_until=lease)
-    return list(
+    rows = (
         Release.objects.filter(pk__in=ids, lease_until=lease)
         .select_related(
             "endpoint__tenant",
@@ -90,8 +90,14 @@ def claim(at: datetime) -> list[Release]:
             "stable__model",
         )
         .defer(*_NOT_READ)
-        .order_by("endpoint__environment__target", "pk")
+        .order_by("pk")
     )
+    return sorted(rows, key=_place)
+
+
+def _place(release: Release) -> str:
+    """The engines that a release has to do with."""
+    return release.endpoint.environment.place
 
 
 def _pass(releases: list[Release], ports: Ports, errands: Errands, at: datetime) -> int:

@@ -10,10 +10,11 @@ from datetime import datetime
 from releases.domain.plan import TrafficSplit
 from releases.domain.release import DEPLOYED, Phase, TargetState
 from releases.domain.routing import Arm, Route, RouteSetting
-from releases.models import Deployment, Endpoint, Release
+from releases.models import Deployment, Endpoint, Environment, Release
 from releases.ports import AdapterError, Ports, Refused, TargetStatus
 from releases.services import deployments, history
 from releases.services.converge import Errands
+from releases.services.traffic import doors
 from releases.services.world import ROUTED
 from tenants import audit
 
@@ -22,20 +23,20 @@ logger = logging.getLogger(__name__)
 OWNED = sorted(DEPLOYED | ROUTED)
 
 
-def sweep(target: str, ports: Ports, errands: Errands, at: datetime) -> None:
-    """One look at all endpoints of one kind of target; raises `Unreachable` when it cannot look."""
+def sweep(environments: Sequence[Environment], ports: Ports, errands: Errands, at: datetime) -> None:
+    """One look at all endpoints of one place; raises `Unreachable` when it cannot look."""
     endpoints = list(
         Endpoint.objects.select_related("tenant", "environment", "model", "stable__model")
-        .filter(environment__target=target)
+        .filter(environment__in=environments)
         .exclude(releases__phase__in=OWNED)
     )
-    _remove_expired(target, ports, at)
+    _remove_expired(environments, ports, at)
     refs = {e.pk: _ref(e) for e in endpoints if e.stable is not None}
     status = ports.target.status(refs.values())
     _serve(endpoints, refs, status, ports, errands)
     _route(endpoints, refs, status, ports, at)
     for release_id in Release.objects.filter(
-        phase=Phase.SUCCEEDED, announced_at__isnull=True, endpoint__environment__target=target
+        phase=Phase.SUCCEEDED, announced_at__isnull=True, endpoint__environment__in=environments
     ).values_list("pk", flat=True):
         errands.announce(release_id)
 
@@ -97,6 +98,7 @@ def _route(
     wanted: dict[Route, RouteSetting] = {}
     gone: list[Route] = []
     repaired: list[tuple[Endpoint, str]] = []
+    led = doors(endpoints)
     for endpoint in endpoints:
         setting = found.get(endpoint.route)
         if endpoint.stable is None:
@@ -106,11 +108,11 @@ def _route(
         address = status[refs[endpoint.pk]].address
         if address is None:
             continue
-        right = RouteSetting(TrafficSplit(0), Arm(refs[endpoint.pk], address), None)
+        right = led.of(endpoint, RouteSetting(TrafficSplit(0), Arm(refs[endpoint.pk], address), None))
         if setting == right:
             continue
         wanted[endpoint.route] = right
-        if not _is_left_by_promotion(setting, right):
+        if not _is_left_by_promotion(setting, right) and not (setting and setting.splits_like(right)):
             said = "there was no route" if setting is None else f"the gateway split {setting.split}"
             repaired.append((endpoint, said))
     still_free = _without_owners(endpoints)
@@ -148,13 +150,13 @@ def _without_owners(endpoints: Sequence[Endpoint]) -> set[Route]:
     return {endpoint.route for endpoint in endpoints if endpoint.pk not in taken}
 
 
-def _remove_expired(target: str, ports: Ports, at: datetime) -> None:
+def _remove_expired(environments: Sequence[Environment], ports: Ports, at: datetime) -> None:
     """Deployments whose grace time is over, once the gateway in effect no longer names them."""
     running = ports.target.list()
     expired = list(
         Deployment.objects.select_related(
             "endpoint__tenant", "endpoint__environment", "endpoint__model"
-        ).filter(ref__in=running, keep_until__lt=at, endpoint__environment__target=target)
+        ).filter(ref__in=running, keep_until__lt=at, endpoint__environment__in=environments)
     )
     if not expired:
         return

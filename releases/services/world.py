@@ -14,6 +14,7 @@ from releases.domain.routing import Arm, Route, RouteSetting
 from releases.models import Release
 from releases.ports import AdapterError, Counters, Missing, Ports, TargetStatus
 from releases.services.deployments import deployment_ref
+from releases.services.traffic import Doors, doors
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -29,6 +30,7 @@ class World:
     routes: Mapping[Route, RouteSetting | None] | None = None
     why_no_routes: str = ""
     counters: Mapping[str, Counters | Missing] = field(default_factory=dict)
+    doors: Doors = field(default_factory=Doors)
 
     def seen(self, ref: str | None) -> Seen:
         """A deployment's health for the state machine."""
@@ -62,7 +64,8 @@ def look(releases: Sequence[Release], ports: Ports) -> World:
     status = dict(ports.target.status(refs)) if refs else {}
     seen, why = _ask("gateway", lambda: ports.router.read(routes)) if routes else ({}, "")
     counters = dict(ports.metrics.read(measured)) if measured else {}
-    return World(status=status, routes=seen, why_no_routes=why, counters=counters)
+    led = doors(r.endpoint for r in releases if Phase(r.phase) in ROUTED) if routes else Doors()
+    return World(status=status, routes=seen, why_no_routes=why, counters=counters, doors=led)
 
 
 def candidate_ref(release: Release) -> str:
@@ -86,14 +89,18 @@ def wanted_setting(release: Release, world: World) -> RouteSetting | None:
     route = release.endpoint.route
     stable = _arm(stable_ref(release), route, world)
     if phase is Phase.ROLLING_BACK:
-        return None if stable is None else RouteSetting(TrafficSplit(0), stable, None)
-    candidate = _arm(candidate_ref(release), route, world)
-    split = TrafficSplit(release.split_candidate, release.split_shadow)
-    return RouteSetting(split, stable, candidate)
+        setting = None if stable is None else RouteSetting(TrafficSplit(0), stable, None)
+    else:
+        candidate = _arm(candidate_ref(release), route, world)
+        split = TrafficSplit(release.split_candidate, release.split_shadow)
+        setting = RouteSetting(split, stable, candidate)
+    return None if setting is None else world.doors.of(release.endpoint, setting)
 
 
 def effect(release: Release, world: World) -> tuple[Effect, str]:
-    """How the traffic in effect compares with what the release's state wants."""
+    """How the traffic in effect compares with what the release's state wants.
+
+    What leads to the route may change in the middle of a release; that moves no traffic between the arms."""
     if Phase(release.phase) not in ROUTED:
         return Effect.UNKNOWN, ""
     if world.routes is None:
@@ -103,7 +110,7 @@ def effect(release: Release, world: World) -> tuple[Effect, str]:
         wanted = wanted_setting(release, world)
     except LookupError as error:
         return Effect.UNKNOWN, str(error)
-    if found == wanted:
+    if found == wanted or (found is not None and wanted is not None and found.splits_like(wanted)):
         return Effect.IN_EFFECT, ""
     if found is None:
         return Effect.DIFFERENT, "the gateway has no such route"

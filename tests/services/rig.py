@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from releases.domain.version import Change
-from releases.models import Endpoint, ModelVersion, Release, Transition
+from releases.models import Endpoint, Environment, ModelVersion, Release, Transition
 from releases.services import catalog, commands, smoke, validate, watchdog
 from releases.services.artifacts import ArtifactStore, restore
 from releases.services.converge import Errands
@@ -93,7 +93,7 @@ class Rig:
                 break
 
     def sweep(self) -> None:
-        watchdog.sweep("local", self.world.ports, self.errands(), self.at)
+        watchdog.sweep(list(Environment.objects.all()), self.world.ports, self.errands(), self.at)
 
     def flow(self, requests: int) -> None:
         """Spread requests over the arms as they are in effect; whole numbers, so it is repeatable."""

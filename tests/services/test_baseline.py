@@ -7,12 +7,16 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from releases.models import Endpoint, Release
+from releases.models import Endpoint, Environment, Release
 from releases.services import baseline_sweep
 from releases.services.baseline import Baseline, baseline_of
 from tests import factories
 from tests.fakes import BOUNDS_MS
 from tests.services.rig import Rig
+
+
+def environments() -> list[Environment]:
+    return list(Environment.objects.all())
 
 
 def read(rig: Rig, times: int = 1, seconds: float = 10.0) -> None:
@@ -21,7 +25,7 @@ def read(rig: Rig, times: int = 1, seconds: float = 10.0) -> None:
         rig.at += timedelta(seconds=seconds)
         rig.world.metrics.now = rig.at.timestamp()
         rig.flow(round(rig.rate * seconds))
-        baseline_sweep.read_baselines("local", rig.world.metrics, rig.at)
+        baseline_sweep.read_baselines(environments(), rig.world.metrics, rig.at)
 
 
 def known(rig: Rig) -> Baseline:
@@ -134,7 +138,7 @@ def test_baseline_while_a_canary_is_judged_reads_stable_alone(serving: Rig):
 
 def test_baseline_read_twice_at_once_takes_one_sample(serving: Rig):
     read(serving, 2)
-    baseline_sweep.read_baselines("local", serving.world.metrics, serving.at)
+    baseline_sweep.read_baselines(environments(), serving.world.metrics, serving.at)
     read(serving, 1, seconds=0.5)
     assert len(known(serving).samples) == 1
 
@@ -153,7 +157,7 @@ def test_baseline_counts_predictions_over_restarts(serving: Rig):
     for number, counts in enumerate(readings):
         source.now += 10
         at = serving.at + timedelta(seconds=10 * (number + 1))
-        baseline_sweep.read_baselines("local", Predicting(**counts), at)
+        baseline_sweep.read_baselines(environments(), Predicting(**counts), at)
     assert known(serving).predictions == {"0": 14, "1": 7, "2": 1}
 
 
@@ -176,7 +180,8 @@ def test_baseline_of_many_endpoints_takes_one_question_and_one_statement(serving
         read(serving)
     assert asked == [31]
     assert Endpoint.objects.filter(baseline__has_key="totals").count() == 31
-    assert len([q for q in queries if q["sql"].startswith("SELECT")]) == 2
+    selects = [q for q in queries if q["sql"].startswith("SELECT")]
+    assert len(selects) == 3  # environments (this test), endpoints, and the rows to be written
 
 
 def test_baseline_leaves_what_others_write_to_the_endpoint(serving: Rig):
@@ -189,7 +194,7 @@ def test_baseline_leaves_what_others_write_to_the_endpoint(serving: Rig):
             return answer(refs)
 
     read(serving)
-    baseline_sweep.read_baselines("local", Meddling(), serving.at + timedelta(seconds=10))
+    baseline_sweep.read_baselines(environments(), Meddling(), serving.at + timedelta(seconds=10))
     after = Endpoint.objects.get(pk=endpoint.pk)
     assert after.drift == "somebody wrote this meanwhile"
     assert len(after.baseline["samples"]) == 1
@@ -205,7 +210,7 @@ def test_baseline_when_stable_changes_during_the_reading_is_not_written(serving:
             Endpoint.objects.filter(pk=endpoint.pk).update(stable=other)
             return answer(refs)
 
-    baseline_sweep.read_baselines("local", Promoting(), serving.at + timedelta(seconds=10))
+    baseline_sweep.read_baselines(environments(), Promoting(), serving.at + timedelta(seconds=10))
     assert Endpoint.objects.get(pk=endpoint.pk).baseline == {}
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import yaml
 from supervisor.states import ProcessStates
 
 from releases.adapters.target.mlserver_files import (
@@ -23,10 +24,11 @@ from releases.adapters.target.mlserver_files import (
     PortTriple,
     ServerFiles,
     ServerRecord,
+    model_settings,
 )
 from releases.adapters.target.supervisor import ALIVE, WITHOUT_PROCESS, Supervisor
 from releases.domain.release import TargetState
-from releases.ports import Deployment, Refused, TargetStatus, Unreachable
+from releases.ports import Deployment, Preview, Problem, Refused, TargetStatus, Unreachable
 
 REF = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 PROGRAM = "model-"  # before the ref, so that no deployment is named like a program of the stack
@@ -112,6 +114,17 @@ class LocalTarget:
         programs = self._supervisor.programs()
         running = {name.removeprefix(PROGRAM) for name in programs if name.startswith(PROGRAM)}
         return running | self._files.refs()
+
+    def preview(self, deployment: Deployment) -> Preview:
+        """What `ensure` would write for the model server, but for its ports, which are chosen then."""
+        problems = []
+        if not REF.fullmatch(deployment.ref):
+            problems.append(Problem("ref", f"{deployment.ref[:80]!r} cannot be the name of a deployment"))
+        if not deployment.artifact.is_dir():
+            problems.append(Problem("parameters.uri", f"there is no {deployment.artifact}"))
+        before = self._files.model_settings(deployment.ref)
+        after = yaml.safe_dump(model_settings(deployment), sort_keys=False)
+        return Preview(before, after, tuple(problems))
 
     def metrics_address(self, ref: str) -> str | None:
         """Where the model server shows its own metrics; None when there is no such deployment."""

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from releases.ports import Deployment
 
 HOST = "127.0.0.1"
@@ -103,6 +105,15 @@ class ServerFiles:
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
 
+    def model_settings(self, ref: str) -> str:
+        """What MLServer has been told of the model, as YAML; empty when there is nothing."""
+        try:
+            return yaml.safe_dump(
+                json.loads((self.models / ref / "model-settings.json").read_text()), sort_keys=False
+            )
+        except (OSError, ValueError):
+            return ""
+
     def taken_ports(self, apart_from: str) -> set[int]:
         """The ports of all other deployments, running or not."""
         taken: set[int] = set()
@@ -117,7 +128,7 @@ class ServerFiles:
         folder = self.models / deployment.ref
         return {
             folder / "settings.json": _json(_server_settings(ports)),
-            folder / "model-settings.json": _json(_model_settings(deployment)),
+            folder / "model-settings.json": _json(model_settings(deployment)),
             # Last: a program that supervisord may start needs the other two.
             self.program(deployment.ref): self._program(deployment.ref, program),
         }
@@ -210,7 +221,8 @@ def _server_settings(ports: PortTriple) -> dict[str, Any]:
     }
 
 
-def _model_settings(deployment: Deployment) -> dict[str, Any]:
+def model_settings(deployment: Deployment) -> dict[str, Any]:
+    """What MLServer has to know of the model."""
     return {
         "name": deployment.model,
         "implementation": RUNTIME,
