@@ -2,6 +2,7 @@
 
 from django.db import models
 
+from releases.models.places import Environment
 from releases.models.record import Transition
 from releases.models.release import Release
 from tenants.models import Tenant
@@ -53,9 +54,12 @@ class Delivery(models.Model):
 
 
 class ComponentHealth(models.Model):
-    """What the workers last saw of an engine; pages read this instead of calling it."""
+    """What the workers last saw of an engine; pages read this instead of calling it.
 
-    name = models.CharField(max_length=40, unique=True)
+    `environment`: the one whose own engine it is; None for the engines that all share."""
+
+    name = models.CharField(max_length=40)
+    environment = models.ForeignKey(Environment, models.CASCADE, null=True, related_name="health")
     state = models.CharField(max_length=10, choices=[(w, w) for w in ("up", "degraded", "down")])
     detail = models.CharField(max_length=300, blank=True)
     seen_at = models.DateTimeField()
@@ -63,6 +67,9 @@ class ComponentHealth(models.Model):
 
     class Meta:
         ordering = ["name"]
+        constraints = [
+            models.UniqueConstraint(fields=["name", "environment"], name="health_once", nulls_distinct=False),
+        ]
 
     def __str__(self) -> str:
         return f"{self.name}: {self.state}"

@@ -158,13 +158,17 @@ class AutoscalingPolicy(models.Model):
 
 
 class ReleaseManifest(models.Model):
-    """The exact manifests of a release: those that were there before it, and those that it applied."""
+    """The exact manifests of a release, as YAML: those that were there before it, those that it would
+    apply, tried dry at `at`, and those that were there when it had ended."""
 
     tenant = models.ForeignKey(Tenant, models.CASCADE)
     release = models.OneToOneField(Release, models.CASCADE, related_name="manifest")
     before = models.TextField(blank=True)
     after = models.TextField()
     at = models.DateTimeField()
+    applied_at = models.DateTimeField(null=True)
+    ended = models.TextField(blank=True)
+    ended_at = models.DateTimeField(null=True)
 
     def __str__(self) -> str:
         return f"manifests of {self.release_id}"
