@@ -27,6 +27,13 @@ class Invalid(DomainError):
     """The content is wrong (HTTP 422)."""
 
 
+def refuse(problems: Mapping[str, str]) -> None:
+    """Raise `Invalid` with every field (path -> message) that has a problem; nothing when none has."""
+    if problems:
+        said = "; ".join(f"{path}: {message}" for path, message in problems.items())
+        raise Invalid(said, fields={path: [message] for path, message in problems.items()})
+
+
 class Conflict(DomainError):
     """Right in itself, but not in the present state (HTTP 409); `state` says what is."""
 
