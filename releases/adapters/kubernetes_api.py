@@ -145,13 +145,18 @@ class Cluster:
         return self._call("PATCH", path, query, manifest, APPLY)
 
     def create(self, kind: Kind, body: Mapping[str, Any], namespace: str | None = None) -> Manifest:
-        """POST; for reviews, which are no objects."""
-        return self._call("POST", kind.path(namespace), {}, body, "application/json")
+        """POST: for reviews, which are no objects, and for what nobody else may have made at the same time
+        (`Conflict`)."""
+        query = {"fieldManager": FIELD_MANAGER, "fieldValidation": "Strict"}
+        return self._call("POST", kind.path(namespace), query, body, "application/json")
 
-    def delete(self, kind: Kind, name: str, namespace: str | None = None) -> None:
-        """Repeatable."""
+    def delete(
+        self, kind: Kind, name: str, namespace: str | None = None, resource_version: str | None = None
+    ) -> None:
+        """Repeatable. With a resource version: `Conflict` when the object has changed since."""
+        condition = {"preconditions": {"resourceVersion": resource_version}} if resource_version else None
         try:
-            self._call("DELETE", kind.path(namespace, name))
+            self._call("DELETE", kind.path(namespace, name), None, condition)
         except _NotThere:
             return
 
@@ -229,7 +234,7 @@ def _answer(cluster: str, method: str, path: str, status: int, text: bytes) -> M
     if status in (429, 500, 502, 503, 504):
         raise Unreachable(f"the cluster {cluster} does not answer {method} {path}: {said or status}")
     if status == 404:
-        raise _NotThere(said)
+        raise _NotThere(f"the cluster {cluster} has no {path}: {said}")
     if status == 409:
         raise Conflict(said)
     if status == 401:

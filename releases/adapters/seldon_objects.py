@@ -15,6 +15,7 @@ from releases.domain.routing import Arm
 Manifest = dict[str, Any]
 Read = Mapping[str, Any]
 
+OWN_PREFIX = "mlops-portal.io/"
 # Labels of the SeldonDeployment and of everything else that is ours; TENANT is the namespace's label, too.
 TENANT = "mlops-portal.io/tenant"
 ENVIRONMENT = "mlops-portal.io/environment"
@@ -149,6 +150,25 @@ def roles(seldon_deployment: Read) -> tuple[str, str]:
     """The refs of stable and candidate; empty where nobody plays the part."""
     has = annotation(seldon_deployment)
     return has.get(STABLE, ""), has.get(CANDIDATE, "")
+
+
+def ours(found: Read) -> Manifest:
+    """What the portal says of an object: the rest is the API server's, the operator's or somebody else's."""
+    metadata = found["metadata"]
+    kept: Manifest = {"name": metadata["name"], "namespace": metadata["namespace"]}
+    for part in ("labels", "annotations"):
+        said = metadata.get(part) or {}
+        own = {key: said[key] for key in sorted(said) if key.startswith(OWN_PREFIX) or key == MANAGED_BY}
+        if own:
+            kept[part] = own
+    spec = {key: found["spec"][key] for key in ("protocol", "predictors") if key in found["spec"]}
+    return {"apiVersion": found["apiVersion"], "kind": found["kind"], "metadata": kept, "spec": spec}
+
+
+def on_condition(wanted: Read, found: Read) -> Manifest:
+    """The object to apply only if `found` is still what is there."""
+    version = found["metadata"]["resourceVersion"]
+    return {**wanted, "metadata": {**wanted["metadata"], "resourceVersion": version}}
 
 
 def weights(virtual_service: Read) -> dict[str, int]:
