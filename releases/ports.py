@@ -167,25 +167,13 @@ class Preflight(Protocol):
 
 # ---- what stands around the models of a place --------------------------------------------------------
 @dataclass(frozen=True, slots=True)
-class Neighbour:
-    """An environment behind a gateway's host, and how its callers prove who they are."""
-
-    tenant: str
-    environment: str
-    callers: Callers
-
-
-@dataclass(frozen=True, slots=True)
 class Protection:
-    """Who may reach the models of one environment. `neighbours`: all environments behind the same host of the
-    same gateway, itself included, sorted: what stands there is the same, whoever brings it about. `network`:
-    None leaves the namespace open."""
+    """Who may reach the models of one environment. `network`: None leaves the namespace open."""
 
     tenant: str
     environment: str
-    callers: Callers
     network: NetworkRules | None
-    neighbours: tuple[Neighbour, ...]
+    callers: Callers
 
 
 class Guard(Protocol):
