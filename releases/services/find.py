@@ -1,7 +1,7 @@
 """Rows of one tenant by their public names; whatever is not there, or not yours, is `NotFound`."""
 
 from releases.domain.errors import NotFound
-from releases.models import Endpoint, Environment, ModelVersion, RegisteredModel, Release
+from releases.models import Endpoint, Environment, ModelVersion, RegisteredModel, Release, Service
 from tenants.access import Actor
 
 
@@ -31,6 +31,14 @@ def environment(actor: Actor, name: str) -> Environment:
     )
     if row is None:
         raise NotFound(f"There is no environment {name[:60]!r}.")
+    return row
+
+
+def service(actor: Actor, name: str) -> Service:
+    """A service by name."""
+    row = Service.objects.filter(tenant=actor.tenant, name=name).first()
+    if row is None:
+        raise NotFound(f"There is no service {name[:60]!r}.")
     return row
 
 

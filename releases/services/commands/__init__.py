@@ -1,4 +1,4 @@
-"""The one way to change a release, an endpoint's hold or a policy: permission, change, audit together.
+"""The one way to change a release, a hold, a policy or a mapping: permission, change, audit together.
 
 One module per kind of mutation; pages, API and shell call the same functions.
 """
@@ -8,16 +8,21 @@ from releases.services.commands.approving import decide_approval
 from releases.services.commands.endpoints import lift_hold, return_to_previous
 from releases.services.commands.filing import check_request, file_release
 from releases.services.commands.settings import add_environment, add_model, change_environment
+from releases.services.commands.traffic import add_service, remove_service, set_mapping, set_mappings
 
 __all__ = [
     "act",
     "add_environment",
     "add_model",
+    "add_service",
     "allowed_acts",
     "change_environment",
     "check_request",
     "decide_approval",
     "file_release",
     "lift_hold",
+    "remove_service",
     "return_to_previous",
+    "set_mapping",
+    "set_mappings",
 ]
