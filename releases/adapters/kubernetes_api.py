@@ -176,7 +176,9 @@ class Cluster:
         headers = {"Accept": "application/json", "Content-Type": content_type}
         client.update_params_for_auth(headers, [], ["BearerToken"], path, method, body)
         url = client.configuration.host.rstrip("/") + path + (f"?{urlencode(query)}" if query else "")
-        sent = None if body is None else json.dumps(body).encode()
+        # The vendor writes plain JSON itself and refuses bytes of it; everything else it takes as bytes.
+        is_plain = body is None or content_type == "application/json"
+        sent = body if is_plain else json.dumps(body).encode()
         try:
             answer = client.rest_client.request(
                 method, url, headers=headers, body=sent, _request_timeout=self.config.seconds
