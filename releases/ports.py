@@ -186,7 +186,10 @@ class Guard(Protocol):
         """Bring them about; what is no longer wanted goes. Repeatable."""
 
     def drift(self, wanted: Protection) -> list[str]:
-        """Sentences on what differs from it in the engine now; empty: nothing."""
+        """Sentences on what differs from it in the engine now, which `apply` cures; empty: nothing."""
+
+    def weaknesses(self, wanted: Protection) -> list[str]:
+        """Sentences on why it does not protect even where it stands, which no `apply` cures."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,6 +50,7 @@ class FakeGuard:
 
     reachable: bool = True
     in_effect: dict[tuple[str, str], Protection] = field(default_factory=dict)
+    weak: list[str] = field(default_factory=list)  # why it does not protect all the same
 
     def render(self, wanted: Protection) -> str:
         return f"tenant: {wanted.tenant}\n"
@@ -62,6 +63,10 @@ class FakeGuard:
         self._connect()
         found = self.in_effect.get((wanted.tenant, wanted.environment))
         return [] if found == wanted else ["the policies are not as they should be"]
+
+    def weaknesses(self, wanted: Protection) -> list[str]:
+        self._connect()
+        return self.weak
 
     def _connect(self) -> None:
         if not self.reachable:

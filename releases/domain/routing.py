@@ -1,5 +1,7 @@
 """Where callers find a model, and how its traffic is split. Values only; knows no vendor."""
 
+import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from releases.domain.plan import TrafficSplit
@@ -35,14 +37,23 @@ class RouteSetting:
     request with the header `x-portal-deployment: <ref>`: that is how the smoke test comes through.
 
     `matches` are the requests for services that come here too, sorted. `access` tells which keys open the
-    route (a fingerprint of them, empty: it is open to all); what the keys are only the router knows."""
+    route (a fingerprint of them, empty: it is open to all); what the keys are only the router knows.
+
+    `doubt` is never wanted: a setting that was read says there, in a sentence, why it is not wholly in effect,
+    as when two engines that both lead traffic disagree."""
 
     split: TrafficSplit
     stable: Arm | None
     candidate: Arm | None
     matches: tuple[ServiceMatch, ...] = ()
     access: str = ""
+    doubt: str = ""
 
     def splits_like(self, other: "RouteSetting") -> bool:
         """Whether both send traffic to the same deployments in the same shares."""
         return replace(self, matches=(), access="") == replace(other, matches=(), access="")
+
+
+def fingerprint(keys: Iterable[str]) -> str:
+    """Tells sets of keys apart and tells nothing of them."""
+    return hashlib.sha256("\n".join(sorted(keys)).encode()).hexdigest()[:16]

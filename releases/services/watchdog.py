@@ -114,6 +114,7 @@ def _route(
         wanted[endpoint.route] = right
         if not _is_left_by_promotion(setting, right) and not (setting and setting.splits_like(right)):
             said = "there was no route" if setting is None else f"the gateway split {setting.split}"
+            said = setting.doubt if setting and setting.doubt else said
             repaired.append((endpoint, said))
     still_free = _without_owners(endpoints)
     wanted = {route: setting for route, setting in wanted.items() if route in still_free}
@@ -135,7 +136,7 @@ def _route(
 
 def _is_left_by_promotion(setting: RouteSetting | None, right: RouteSetting) -> bool:
     """A promotion leaves its candidate at 100 %, a rollback its stable: the same, said otherwise."""
-    if setting is None or right.stable is None:
+    if setting is None or setting.doubt or right.stable is None:
         return False
     arms = {100: setting.candidate, 0: setting.stable}
     arm = arms.get(setting.split.candidate)

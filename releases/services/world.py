@@ -114,6 +114,8 @@ def effect(release: Release, world: World) -> tuple[Effect, str]:
         return Effect.IN_EFFECT, ""
     if found is None:
         return Effect.DIFFERENT, "the gateway has no such route"
+    if found.doubt:
+        return Effect.DIFFERENT, found.doubt
     if wanted is not None and found.split == wanted.split:
         return Effect.DIFFERENT, "the gateway sends traffic to other deployments"
     return Effect.DIFFERENT, f"the gateway splits {found.split}"

@@ -16,3 +16,6 @@ class LocalGuard:
 
     def drift(self, wanted: Protection) -> list[str]:
         return []
+
+    def weaknesses(self, wanted: Protection) -> list[str]:
+        return []
