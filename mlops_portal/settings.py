@@ -236,5 +236,7 @@ LOGGING = {
     "formatters": {"line": {"format": "{asctime} {levelname} {name} {message}", "style": "{"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": env.log_level("PORTAL_LOG_LEVEL", logging.INFO)},
-    "loggers": {"httpx": {"level": "WARNING"}, "celery.app.trace": {"level": "WARNING"}},
+    "loggers": {
+        name: {"level": "WARNING"} for name in ("httpx", "celery.app.trace", "botocore", "s3transfer")
+    },
 }
