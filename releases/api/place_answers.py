@@ -1,4 +1,4 @@
-"""The shapes of environments and endpoints: policies, what serves, its hold, and what stable does.
+"""The shapes of environments, endpoints and services: policies, what serves, and which caller gets it.
 
 As in `answers`, the serializers only document what `services.document` describes.
 """
@@ -6,6 +6,7 @@ As in `answers`, the serializers only document what `services.document` describe
 from rest_framework import serializers
 
 from releases.api.answers import Fields, PlanSerializer, SplitSerializer
+from releases.domain.traffic import TIERS
 
 
 class EnvironmentSerializer(Fields):
@@ -69,3 +70,33 @@ class EndpointSerializer(Fields):
     headers = serializers.DictField(child=serializers.CharField())
     hold = HoldSerializer(allow_null=True)
     baseline = BaselineSerializer(allow_null=True, help_text="Null: no traffic seen yet, or not any more.")
+
+
+class RuleSerializer(Fields):
+    """Requests with this tier get this model; null: all tiers without a rule of their own."""
+
+    tier = serializers.ChoiceField(TIERS, allow_null=True)
+    model = serializers.CharField()
+
+
+class MappingSerializer(Fields):
+    """Which model answers which caller of a service in an environment; the default comes first.
+
+    Callers POST to `url` + "/infer" with `headers`; `customer-tier` besides picks a rule."""
+
+    service = serializers.CharField()
+    environment = serializers.CharField()
+    url = serializers.URLField()
+    headers = serializers.DictField(child=serializers.CharField())
+    rules = RuleSerializer(many=True)
+    unserved = serializers.ListField(
+        child=serializers.CharField(), help_text="Models of the rules of which no version serves here yet."
+    )
+
+
+class ServiceSerializer(Fields):
+    """A public name that callers use, with its mapping in every environment, in the order of release."""
+
+    name = serializers.CharField()
+    created_at = serializers.DateTimeField()
+    mappings = MappingSerializer(many=True)

@@ -11,6 +11,7 @@ from rest_framework import serializers
 
 from releases.api.answers import PlanSubsetSerializer
 from releases.domain.release import Phase
+from releases.domain.traffic import TIERS
 from releases.domain.version import Change
 from tenants.roles import Role
 
@@ -85,6 +86,19 @@ class EnvironmentForm(StrictSerializer):
     requires_success_in = serializers.CharField(required=False, allow_null=True, max_length=40)
     metric_tolerance = serializers.FloatField(required=False, min_value=0, max_value=1)
     default_plan = PlanField(required=False)
+
+
+class RuleForm(StrictSerializer):
+    """Requests with this tier get this model; null: all tiers without a rule of their own."""
+
+    tier = serializers.ChoiceField(TIERS, allow_null=True)
+    model = serializers.CharField(max_length=40)
+
+
+class MappingForm(StrictSerializer):
+    """The whole mapping of a service in an environment, at most one rule a tier; none: nothing answers."""
+
+    rules = serializers.ListField(child=RuleForm(), max_length=len(TIERS) + 1)
 
 
 class ReleaseForm(StrictSerializer):

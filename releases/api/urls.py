@@ -18,12 +18,13 @@ from releases.api.record import RecordViews
 from releases.api.releases import ReleaseViews
 from releases.api.replays import RecordingViews, RetrospectiveViews
 from releases.api.schema import DocsView
+from releases.api.services import ServiceViews
 
 app_name = "api"
 
 
 class NameConverter(StringConverter):
-    """A tenant's, model's or environment's name."""
+    """A tenant's, model's, environment's or service's name."""
 
     regex = "[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?"
 
@@ -109,6 +110,12 @@ tenant_routes: list[URLPattern | URLResolver] = [
     path("releases/", ReleaseViews.as_view({"get": "list", "post": "create"}), name="releases"),
     path("releases/forecast/", ReleaseViews.as_view({"post": "forecast"}), name="forecast"),
     path("releases/<release:release>/", include(release_routes)),
+    path("services/", ServiceViews.as_view({"get": "list"}), name="services"),
+    path(
+        "services/<name:service>/mappings/<name:environment>/",
+        ServiceViews.as_view({"put": "set_mapping"}),
+        name="mapping",
+    ),
     path("audit/", AuditViews.as_view({"get": "list"}), name="audit"),
     path("tokens/", TokenViews.as_view({"get": "list", "post": "create"}), name="tokens"),
     path("tokens/<int:token>/", TokenViews.as_view({"delete": "destroy"}), name="token"),

@@ -56,6 +56,8 @@ CALLS = [
     Row("get", "releases/{canary}/approvals/", VIEW),
     Row("get", "releases/{canary}/evidence/", VIEW),
     Row("get", "releases/{canary}/replay/", VIEW),
+    Row("get", "services/", VIEW),
+    Row("put", "services/quality/mappings/production/", ADMINISTER, 200, {"rules": []}),
     Row("get", "audit/", VIEW),
     Row("get", "tokens/", ADMINISTER),
     Row("post", "tokens/", ADMINISTER, 201, {"name": "new", "role": "viewer"}),
