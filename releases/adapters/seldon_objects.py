@@ -153,7 +153,7 @@ def roles(seldon_deployment: Read) -> tuple[str, str]:
 
 
 def ours(found: Read) -> Manifest:
-    """What the portal says of an object: the rest is the API server's, the operator's or somebody else's."""
+    """What the portal says of an object: the rest is the API server's or somebody else's."""
     metadata = found["metadata"]
     kept: Manifest = {"name": metadata["name"], "namespace": metadata["namespace"]}
     for part in ("labels", "annotations"):
@@ -161,7 +161,9 @@ def ours(found: Read) -> Manifest:
         own = {key: said[key] for key in sorted(said) if key.startswith(OWN_PREFIX) or key == MANAGED_BY}
         if own:
             kept[part] = own
-    spec = {key: found["spec"][key] for key in ("protocol", "predictors") if key in found["spec"]}
+    spec = dict(found["spec"])
+    if found["kind"] == "SeldonDeployment":
+        spec = {key: spec[key] for key in ("protocol", "predictors") if key in spec}
     return {"apiVersion": found["apiVersion"], "kind": found["kind"], "metadata": kept, "spec": spec}
 
 

@@ -41,9 +41,9 @@ class SeldonDeployments:
         found = self.cluster.get(SELDON_DEPLOYMENT, name, self.namespace)
         if found is not None and not seldon.is_of(found, self.tenant, self.environment):
             raise Refused(
-                f"the SeldonDeployment {name} in the namespace {self.namespace} is not the portal's: its labels "
-                f"do not say {seldon.selector(self.tenant, self.environment)}. It is left alone: rename or "
-                "delete it, or release the model under another name"
+                f"the SeldonDeployment {name} in the namespace {self.namespace} is not the portal's: its "
+                f"labels do not say {seldon.selector(self.tenant, self.environment)}. It is left alone: "
+                "rename or delete it, or release the model under another name"
             )
         return found
 

@@ -5,7 +5,6 @@ Knows formats and folders, and starts nothing.
 
 import json
 import os
-import re
 import shlex
 import shutil
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from releases.adapters.target.last_words import telling_line
 from releases.ports import Deployment
 
 HOST = "127.0.0.1"
@@ -28,14 +28,6 @@ ONE_THREAD = (
     "OPENBLAS_NUM_THREADS",
     "MKL_NUM_THREADS",
     "NUMEXPR_NUM_THREADS",
-)
-REASON = re.compile(r"error|exception|refused|denied|killed|no such file|cannot", re.IGNORECASE)
-# Lines of tracebacks that say where and not why, and how the shutdown that follows a failure ends:
-# its traceback may come last.
-SAYS_NOTHING = re.compile(r"^\s|Traceback \(|CancelledError|KeyboardInterrupt|SystemExit")
-SECRETS = (
-    (re.compile(r"(?<=://)[^/\s@]+@"), "…@"),
-    (re.compile(r"(?i)((?:password|passwd|secret|token|api_?key)\S*?\s*[=:]\s*)\S+"), r"\1…"),
 )
 
 
@@ -165,11 +157,7 @@ class ServerFiles:
                 lines = file.read().decode(errors="replace").splitlines()
         except OSError:
             return ""
-        telling = (line for line in reversed(lines) if REASON.search(line) and not SAYS_NOTHING.search(line))
-        found = next(telling, "").strip()
-        for pattern, replacement in SECRETS:
-            found = pattern.sub(replacement, found)
-        return found if len(found) <= 240 else found[:239] + "…"
+        return telling_line(lines)
 
     def _program(self, ref: str, program: str) -> str:
         folder = self.models / ref
