@@ -1,38 +1,19 @@
 """What every serving target promises: the fake, and real MLServer processes under supervisord."""
 
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from releases.adapters.target.local import LocalTarget, LocalTargetConfig
-from releases.domain.release import TargetState
-from releases.ports import Deployment, Refused, ServingTarget, TargetStatus, Unreachable
+from releases.ports import Refused
 from tests.adapters.model_servers import MODELS_PYTHON, SERVING, Daemon, running_daemon, train
+from tests.adapters.target_contract import *  # noqa: F403
+from tests.adapters.target_contract import Subject
 from tests.fakes import FakeTarget
 
 PORTS = range(20_100, 20_400)
-
-
-@dataclass
-class Subject:
-    target: ServingTarget
-    artifact: Path
-    break_model: Callable[[], Path]  # an artifact that cannot be loaded
-    go_away: Callable[[], object]
-
-    def deployment(self, ref: str = "wine-v1-0-0") -> Deployment:
-        return Deployment(ref, "acme", "production", "wine", "1.0.0", "d1", self.artifact)
-
-    def reaches(self, ref: str, *states: TargetState, seconds: float = 60) -> TargetStatus:
-        """The status as soon as it is one of these."""
-        deadline = time.monotonic() + seconds
-        while (status := self.target.status([ref])[ref]).state not in states:
-            assert time.monotonic() < deadline, status
-            time.sleep(0.1)
-        return status
 
 
 @pytest.fixture(scope="module")
@@ -90,66 +71,8 @@ def subject(request: pytest.FixtureRequest) -> Subject:
     return made
 
 
-def test_deployment_gets_ready_and_stays_the_same_when_ensured_again(subject: Subject) -> None:
-    deployment = subject.deployment()
-    subject.target.ensure(deployment)
-    assert subject.target.status([deployment.ref])[deployment.ref].state is TargetState.STARTING
-    ready = subject.reaches(deployment.ref, TargetState.READY)
-    assert ready.digest == "d1"
-    assert ready.address is not None
-    assert ready.address.startswith("127.0.0.1:")
-    subject.target.ensure(deployment)
-    assert subject.target.status([deployment.ref]) == {deployment.ref: ready}
-    assert subject.target.list() == {deployment.ref}
-    subject.target.remove(deployment.ref)
-    assert subject.target.status([deployment.ref])[deployment.ref].state is TargetState.ABSENT
-    assert subject.target.list() == set()
-
-
-def test_two_deployments_have_addresses_of_their_own(subject: Subject) -> None:
-    refs = ["wine-v1-0-0", "wine-v1-1-0"]
-    for ref in refs:
-        subject.target.ensure(subject.deployment(ref))
-    addresses = {status.address for status in subject.target.status(refs).values()}
-    assert len(addresses) == 2
-    assert subject.target.list() == set(refs)
-    subject.target.remove(refs[0])
-    assert subject.target.list() == {refs[1]}
-
-
 def test_deployment_without_its_artifact_is_refused_by_name(subject: Subject) -> None:
     gone = replace(subject.deployment(), artifact=subject.artifact / "gone")
     with pytest.raises(Refused, match="gone"):
         subject.target.ensure(gone)
     assert subject.target.list() == set()
-
-
-def test_model_that_does_not_load_fails_and_says_why(subject: Subject) -> None:
-    broken = replace(subject.deployment("broken"), artifact=subject.break_model())
-    subject.target.ensure(broken)
-    failed = subject.reaches("broken", TargetState.FAILED, TargetState.READY)
-    assert failed.state is TargetState.FAILED
-    assert "No module named 'vanished'" in failed.detail
-
-
-def test_status_of_a_stranger_is_absent(subject: Subject) -> None:
-    assert subject.target.status(["nobody"])["nobody"].state is TargetState.ABSENT
-    assert subject.target.status([]) == {}
-
-
-def test_remove_of_a_stranger_is_fine(subject: Subject) -> None:
-    subject.target.remove("nobody")
-    assert subject.target.list() == set()
-
-
-def test_target_that_does_not_answer_is_unreachable_and_knows_nothing(subject: Subject) -> None:
-    deployment = subject.deployment()
-    subject.target.ensure(deployment)
-    subject.go_away()
-    assert subject.target.status([deployment.ref])[deployment.ref].state is TargetState.UNKNOWN
-    with pytest.raises(Unreachable):
-        subject.target.ensure(deployment)
-    with pytest.raises(Unreachable):
-        subject.target.remove(deployment.ref)
-    with pytest.raises(Unreachable):
-        subject.target.list()
