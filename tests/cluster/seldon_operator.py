@@ -11,7 +11,7 @@ and in its limits, of which these matter to who releases models:
   is removed;
 * a refusal of the API server makes the SeldonDeployment `Failed`, with the text.
 
-The spec of a Deployment is written as a whole, where the real one merges: what somebody else added to it goes.
+The spec of a Deployment is written as a whole, where the real one merges: what somebody else added goes.
 """
 
 import logging
