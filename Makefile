@@ -14,7 +14,7 @@ PRODUCTION := PORTAL_URL=https://portal.example PORTAL_ALLOWED_HOSTS=portal.exam
 	DATABASE_URL=postgresql://127.0.0.1:1/none REDIS_URL=redis://127.0.0.1:1/0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test test-survival test-browser test-cluster screenshots bench bench-judge bench-reconcile check openapi lock
+.PHONY: help demo run test test-survival test-browser test-cluster test-istio screenshots bench bench-judge bench-reconcile check openapi lock
 .DELETE_ON_ERROR:
 
 help: ## This list
@@ -36,8 +36,12 @@ test-browser: .venv/.developer $(MODELS)/.installed ## The pages in a real Chrom
 	$(BIN)/pytest -m browser
 
 # With KUBECONFIG set the same tests run against that cluster.
-test-cluster: .venv/.developer $(MODELS)/.installed $(CLUSTER)/kubebox ## Releases on a real Kubernetes API server; needs Go and SELDON_CRD
+test-cluster: .venv/.developer $(MODELS)/.installed $(CLUSTER)/kubebox $(CLUSTER)/versitygw ## Releases on a real Kubernetes API server; needs Go, rclone and SELDON_CRD
 	$(BIN)/pytest -m cluster -n 2 --dist loadgroup
+
+# In a network namespace of its own, because pods have addresses that must not be loopback; root may make one.
+test-istio: .venv/.developer $(CLUSTER)/kubebox $(CLUSTER)/istiod ## Tenants and weights through a real istiod and Envoy; needs Go, SELDON_CRD, root
+	tests/istio/inside.sh $(BIN)/pytest tests/istio
 
 screenshots: .venv/.developer ## Pictures of the running portal into var/screenshots, light and dark, desk and phone
 	$(BIN)/python -m tests.browser.screenshots
@@ -80,6 +84,12 @@ $(CLUSTER)/kubebox: $(wildcard tests/cluster/kubebox/*)
 		-X k8s.io/component-base/version.gitMinor=36 -X k8s.io/component-base/version.gitTreeState=clean \
 		-X k8s.io/client-go/pkg/version.gitVersion=$(KUBERNETES)" .
 
+# An S3 server in one process.
+VERSITYGW := v1.8.0
+$(CLUSTER)/versitygw: Makefile
+	GOBIN=$(abspath $(CLUSTER)) go install github.com/versity/versitygw/cmd/versitygw@$(VERSITYGW)
+	@touch $@
+
 # The environments. Each stamp is as new as the file it was installed from. uv comes from PyPI, by the
 # machine's own pip: a Python without ensurepip (Debian's) cannot put one into a new environment.
 $(BIN)/uv:
@@ -101,3 +111,10 @@ $(MODELS)/.installed: requirements-models.txt | $(BIN)/uv
 	test -x $(MODELS)/bin/python || $(PYTHON) -m venv --without-pip $(MODELS)
 	$(BIN)/uv pip sync --quiet --compile-bytecode --python $(MODELS)/bin/python --require-hashes requirements-models.txt
 	@touch $@
+
+# Istio's control plane: cold 5 minutes and 3 GB, warm seconds.
+$(CLUSTER)/istiod: $(wildcard tests/istio/istiod/*)
+	@command -v go >/dev/null || { echo 'Go is needed to build the control plane of the tests: https://go.dev'; exit 1; }
+	mkdir -p $(CLUSTER)
+	cd tests/istio/istiod && $(GO_BUILD) -tags vtprotobuf,disable_pgv -ldflags "-s -w" -o ../../../$@ \
+		istio.io/istio/pilot/cmd/pilot-discovery
