@@ -4,8 +4,8 @@ Every message may be lost or come twice: the services find out themselves what i
 """
 
 import logging
+from collections.abc import Callable
 from functools import partial
-from itertools import groupby
 
 from celery import Task, shared_task
 from django.conf import settings
@@ -20,13 +20,17 @@ from releases.ports import AdapterError, Ports, Refused
 from releases.services import baseline_sweep, catalog, health, notifications, smoke, validate, watchdog
 from releases.services.artifacts import ArtifactStore, restore
 from releases.services.converge import Errands
-from releases.services.reconcile import now
+from releases.services.lanes import Lanes
+from releases.services.reconcile import now, places_due
 from releases.services.reconcile import reconcile as run_pass
 
 logger = logging.getLogger(__name__)
 
 # Passes that follow each other at once within one tick, when decisions ask for it.
 PASSES_PER_TICK = 5
+LOCAL = "local"
+
+lanes = Lanes()
 
 
 def artifact_store() -> ArtifactStore:
@@ -64,46 +68,64 @@ def errands() -> Errands:
 
 @shared_task
 def reconcile() -> None:
-    """Every second: move every release on that is due."""
-    for _ in range(PASSES_PER_TICK):
-        if not run_pass(ports, errands(), now):
-            break
+    """Every second: move every release on that is due; those on a cluster in the lane of their place."""
+    at = now()
+    for place in places_due(at):
+        if place != LOCAL:
+            lanes.start(f"reconcile {place}", partial(_passes, place))
+    _passes(LOCAL)
     health.note("workers", now())
 
 
-def _places() -> list[tuple[str, list[Environment]]]:
-    """All environments by the engines that serve them."""
-    rows = sorted(Environment.objects.select_related("tenant"), key=lambda environment: environment.place)
-    return [(place, list(group)) for place, group in groupby(rows, key=lambda environment: environment.place)]
+def _passes(place: str) -> None:
+    for _ in range(PASSES_PER_TICK):
+        if not run_pass(ports, errands(), now, place):
+            break
+
+
+def _at_each_place(name: str, work: Callable[[str, list[Environment]], None]) -> None:
+    """Do something for all environments by the engines that serve them: for those on this machine here and
+    now, for each on a cluster in a lane of its own."""
+    by_place: dict[str, list[Environment]] = {}
+    for environment in Environment.objects.select_related("tenant"):
+        by_place.setdefault(environment.place, []).append(environment)
+    here = by_place.pop(LOCAL, [])
+    for place, environments in by_place.items():
+        lanes.start(f"{name} {place}", partial(work, place, environments))
+    if here:
+        work(LOCAL, here)
 
 
 @shared_task
 def sweep() -> None:
     """Every few seconds: endpoints between releases, leftovers, and the engines' health."""
-    at = now()
-    for place, environments in _places():
-        made = ports(place)
-        health.noting("target", at, made.target.list)
-        health.noting("gateway", at, partial(made.router.read, []))
-        health.noting("metrics", at, partial(health.ask_metrics, made.metrics))
-        try:
-            watchdog.sweep(environments, made, errands(), at)
-        except AdapterError as error:
-            logger.warning("endpoints on %s cannot be looked at: %s", place, error)
+    health.forget_the_gone()
+    _at_each_place("sweep", _sweep)
+
+
+def _sweep(place: str, environments: list[Environment]) -> None:
+    at, made = now(), ports(place)
+    health.note_place(environments, made, at)
+    try:
+        watchdog.sweep(environments, made, errands(), at)
+    except AdapterError as error:
+        logger.warning("endpoints on %s cannot be looked at: %s", place, error)
 
 
 @shared_task
 def read_baselines() -> None:
     """Every ten seconds: what the stable versions do."""
-    at = now()
-    for place, environments in _places():
-        baseline_sweep.read_baselines(environments, ports(place).metrics, at)
+    _at_each_place("baselines", _read_baselines)
+
+
+def _read_baselines(place: str, environments: list[Environment]) -> None:
+    baseline_sweep.read_baselines(environments, ports(place).metrics, now())
 
 
 @shared_task
 def notify() -> None:
     """Every two seconds: callbacks that are due."""
-    notifications.deliver(ports("local").notifier, now())
+    notifications.deliver(ports(LOCAL).notifier, now())
 
 
 @shared_task
@@ -125,7 +147,7 @@ def heavy_fetch(version_id: int) -> None:
     """Fetch an artifact again that has vanished from the store."""
     version = ModelVersion.objects.select_related("model").get(pk=version_id)
     try:
-        restore(version, ports("local").registry, artifact_store())
+        restore(version, ports(LOCAL).registry, artifact_store())
     except Refused as error:
         waiting = Release.objects.filter(version=version, phase=Phase.DEPLOYING)
         waiting.update(refusal=str(error), next_wake_at=now())
@@ -135,14 +157,14 @@ def heavy_fetch(version_id: int) -> None:
 def heavy_announce(release_id: str) -> None:
     """Tell the registry what was promoted."""
     release = Release.objects.select_related("endpoint__environment", "endpoint__model", "version", "stable")
-    catalog.announce(ports("local").registry, release.get(pk=release_id), now())
+    catalog.announce(ports(LOCAL).registry, release.get(pk=release_id), now())
 
 
 @shared_task
 def heavy_discover() -> None:
     """Mirror what others have registered."""
     at = now()
-    health.noting("mlflow", at, lambda: catalog.poll(ports("local").registry, at))
+    health.noting("mlflow", at, lambda: catalog.poll(ports(LOCAL).registry, at))
 
 
 def _ports_of(release_id: str) -> Ports:

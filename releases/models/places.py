@@ -49,6 +49,13 @@ class Environment(models.Model):
         return RolloutPlan.from_json(requested, RolloutPlan.from_json(self.default_plan))
 
 
+def environments_at(place: str) -> models.QuerySet[Environment]:
+    """The environments with this place, the inverse of `Environment.place`."""
+    target, _, number = place.partition("/")
+    found = Environment.objects.filter(target=target)
+    return found.filter(pk=number) if number else found
+
+
 class Endpoint(models.Model):
     """What serves a model in an environment. `stable` is a pointer; promotion moves it."""
 

@@ -12,11 +12,12 @@ from itertools import groupby
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from releases.domain.release import JUDGED, Phase, decide
 from releases.domain.verdict import Verdict, VerdictKind
-from releases.models import Release
+from releases.models import Environment, Release
+from releases.models.places import environments_at
 from releases.ports import Ports
 from releases.services import persist, sampling
 from releases.services.converge import Errands, converge
@@ -45,14 +46,37 @@ _NOT_READ = (
 Clock = Callable[[], datetime]
 
 
-def reconcile(ports_of: Callable[[str], Ports], errands: Errands, clock: Clock) -> int:
-    """Run one pass; returns how many releases want another look at once."""
+def reconcile(
+    ports_of: Callable[[str], Ports], errands: Errands, clock: Clock, place: str | None = None
+) -> int:
+    """Run one pass, over everything that is due or over what is due at one place; returns how many releases
+    want another look at once."""
     at = clock()
-    claimed = claim(at)
+    claimed = claim(at, place)
     hurry = 0
-    for place, group in groupby(claimed, key=_place):
-        hurry += _guarded(list(group), ports_of(place), errands, at)
+    for engines, group in groupby(claimed, key=_place):
+        hurry += _at_one_place(list(group), engines, ports_of, errands, at)
     return hurry
+
+
+def _at_one_place(
+    releases: list[Release], place: str, ports_of: Callable[[str], Ports], errands: Errands, at: datetime
+) -> int:
+    """A place whose engines cannot even be named is no obstacle to the others."""
+    try:
+        ports = ports_of(place)
+    except Exception as error:
+        logger.exception("%s: its engines cannot be named", place)
+        for release in releases:
+            push_forward(release, error, at)
+        return 0
+    return _guarded(releases, ports, errands, at)
+
+
+def places_due(at: datetime) -> list[str]:
+    """The places at which anything is due."""
+    environments = Environment.objects.filter(endpoints__releases__in=_due(at)).distinct()
+    return sorted({environment.place for environment in environments.only("target")})
 
 
 def _guarded(releases: list[Release], ports: Ports, errands: Errands, at: datetime) -> int:
@@ -71,13 +95,19 @@ def _guarded(releases: list[Release], ports: Ports, errands: Errands, at: dateti
     return sum(_guarded([release], ports, errands, at) for release in releases if release.pk in claimed)
 
 
-def claim(at: datetime) -> list[Release]:
-    """Take a lease on what is due; two workers never get the same row."""
+def _due(at: datetime) -> QuerySet[Release]:
+    return Release.objects.filter(
+        Q(lease_until__isnull=True) | Q(lease_until__lt=at), next_wake_at__lte=at + TOLERANCE
+    )
+
+
+def claim(at: datetime, place: str | None = None) -> list[Release]:
+    """Take a lease on what is due, at one place or everywhere; two workers never get the same row."""
     lease = at + LEASE
     with transaction.atomic():
-        due = Release.objects.select_for_update(skip_locked=True).filter(
-            Q(lease_until__isnull=True) | Q(lease_until__lt=at), next_wake_at__lte=at + TOLERANCE
-        )
+        due = _due(at).select_for_update(skip_locked=True, of=("self",))
+        if place is not None:
+            due = due.filter(endpoint__environment__in=environments_at(place))
         ids = list(due.order_by("next_wake_at").values_list("pk", flat=True)[:LARGEST_PASS])
         Release.objects.filter(pk__in=ids).update(lease_until=lease)
     rows = (
