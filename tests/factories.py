@@ -21,11 +21,13 @@ from releases.models import (
     Endpoint,
     Environment,
     Hold,
+    KubernetesPlace,
     ModelVersion,
     RegisteredModel,
     Release,
     ValidationCheck,
 )
+from releases.models.places import TargetKind
 from releases.services import history
 from tenants import tokens
 from tenants.access import Actor, enter
@@ -92,6 +94,21 @@ def token(of: Tenant, role: Role = Role.VIEWER, **changes: Any) -> tuple[ApiToke
 def environment(of: Tenant, name: str = "production", **changes: Any) -> Environment:
     defaults = {"position": 1 if name == "production" else 0}
     return Environment.objects.create(**{"tenant": of, "name": name, **defaults, **changes})
+
+
+def kubernetes(at: Environment, **changes: Any) -> KubernetesPlace:
+    """The environment is on Kubernetes from now on."""
+    at.target = TargetKind.SELDON
+    at.save(update_fields=["target"])
+    defaults = {
+        "cluster": "main",
+        "namespace": f"{at.tenant.slug}-{at.name}",
+        "gateway_url": "https://models.example.com",
+        "artifacts": f"s3://models/{at.tenant.slug}",
+        "artifacts_secret": "models-s3",
+    }
+    place = {"tenant": at.tenant, "environment": at, **defaults, **changes}
+    return KubernetesPlace.objects.create(**place)
 
 
 def model(of: Tenant, name: str = "wine", **changes: Any) -> RegisteredModel:

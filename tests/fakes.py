@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from releases.domain.autoscaling import Autoscaling
 from releases.domain.release import TargetState
 from releases.domain.routing import Route, RouteSetting
 from releases.ports import (
@@ -151,9 +152,11 @@ class FakeTarget:
     digests: dict[str, str] = field(default_factory=dict)  # what is served, when it has drifted
     reads: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     ports: dict[str, int] = field(default_factory=dict)
+    scaled: dict[str, Autoscaling | None] = field(default_factory=dict)  # changed by somebody else
 
     def ensure(self, deployment: Deployment) -> None:
         self._connect()
+        self.scaled.pop(deployment.ref, None)
         if not deployment.artifact.is_dir():
             raise Refused(f"the artifact {deployment.artifact} does not exist")
         if deployment.ref not in self.ports:
@@ -185,7 +188,8 @@ class FakeTarget:
         self.reads[ref] += 1
         if self.reads[ref] <= self.reads_until_ready:
             return TargetStatus(TargetState.STARTING, "not ready yet", address, digest)
-        return TargetStatus(TargetState.READY, "ready", address, digest)
+        scaling = self.scaled.get(ref, deployment.autoscaling)
+        return TargetStatus(TargetState.READY, "ready", address, digest, scaling)
 
     def _connect(self) -> None:
         if not self.reachable:

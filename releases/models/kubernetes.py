@@ -5,6 +5,7 @@ from django.core.validators import MaxValueValidator, MinValueValidator, RegexVa
 from django.db import models
 
 from releases.domain.autoscaling import Autoscaling
+from releases.domain.connection import KubernetesConnection
 from releases.domain.network import Callers, NetworkRules
 from releases.models.catalog import RegisteredModel
 from releases.models.places import Environment
@@ -16,6 +17,7 @@ DNS_LABEL = RegexValidator(
     "Lower-case letters, digits and hyphens, at most 63, no hyphen at the ends.",
 )
 SCALING, NETWORK = Autoscaling(), NetworkRules()
+CONNECTION_FIELDS = tuple(KubernetesConnection.__dataclass_fields__)
 PORT = [MinValueValidator(1), MaxValueValidator(65_535)]
 
 
@@ -77,6 +79,9 @@ class KubernetesPlace(models.Model):
     # What the workers last found to be different from this, and when they looked.
     drift = ArrayField(models.CharField(max_length=300), default=list, blank=True)
     looked_at = models.DateTimeField(null=True)
+    # The fingerprint of the protection that was last brought about: tells a change that somebody wanted from
+    # one that somebody made in the cluster.
+    applied = models.CharField(max_length=64, blank=True)
     # What the portal's page asks of the workers: examine the connection.
     examine_asked_at = models.DateTimeField(null=True)
     examined_at = models.DateTimeField(null=True)
@@ -91,10 +96,35 @@ class KubernetesPlace(models.Model):
         return f"{self.cluster}/{self.namespace}"
 
     @property
+    def connection(self) -> KubernetesConnection:
+        """Where it is and what its pods are made of, as a value."""
+        return KubernetesConnection(**{name: getattr(self, name) for name in CONNECTION_FIELDS})
+
+    def connect(self, wanted: KubernetesConnection) -> None:
+        """Take over a connection; what was found out about another place is forgotten."""
+        if (self.cluster, self.namespace) != (wanted.cluster, wanted.namespace):
+            self.drift, self.looked_at, self.applied = [], None, ""
+            self.findings, self.examined_at = [], None
+        for name in CONNECTION_FIELDS:
+            setattr(self, name, getattr(wanted, name))
+
+    def protect(self, network: NetworkRules | None, callers: Callers) -> None:
+        """Take over who may talk to whom; without a policy the rules that were stay, for another day."""
+        self.has_network_policy = network is not None
+        for name in NetworkRules.__dataclass_fields__ if network is not None else ():
+            setattr(self, f"network_{name}", getattr(network, name))
+        self.jwt_issuer, self.jwks_uri, self.jwt_claim = callers.issuer, callers.jwks_uri, callers.claim
+        self.jwt_audiences, self.portal_principal = list(callers.audiences), callers.portal
+        self.caller_namespaces, self.caller_principals = list(callers.namespaces), list(callers.principals)
+
+    @property
     def network_rules(self) -> NetworkRules | None:
         """None when the namespace is left open."""
-        if not self.has_network_policy:
-            return None
+        return self.network_rules_kept if self.has_network_policy else None
+
+    @property
+    def network_rules_kept(self) -> NetworkRules:
+        """The rules, in force or not."""
         return NetworkRules(
             models=self.network_models,
             callers=self.network_callers,
@@ -155,6 +185,11 @@ class AutoscalingPolicy(models.Model):
     def value(self) -> Autoscaling:
         """The policy as a value."""
         return Autoscaling(**{name: getattr(self, name) for name in Autoscaling.__dataclass_fields__})
+
+    def take(self, wanted: Autoscaling) -> None:
+        """Take a value over."""
+        for name in Autoscaling.__dataclass_fields__:
+            setattr(self, name, getattr(wanted, name))
 
 
 class ReleaseManifest(models.Model):

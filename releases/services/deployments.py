@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from releases import ports
 from releases.models import Deployment, Endpoint, ModelVersion
 from releases.services.artifacts import ArtifactStore
+from releases.services.scaling import scaling
 
 LONGEST_REF = 63
 
@@ -58,4 +59,5 @@ def describe(
         version=str(version.version),
         digest=digest,
         artifact=store.path(digest),
+        autoscaling=scaling([endpoint.environment]).of(endpoint),
     )

@@ -12,8 +12,9 @@ from releases.domain.release import DEPLOYED, Phase, TargetState
 from releases.domain.routing import Arm, Route, RouteSetting
 from releases.models import Deployment, Endpoint, Environment, Release
 from releases.ports import AdapterError, Ports, Refused, TargetStatus
-from releases.services import deployments, history
+from releases.services import deployments, history, places, rescaling
 from releases.services.converge import Errands
+from releases.services.scaling import difference, scaling
 from releases.services.traffic import doors
 from releases.services.world import ROUTED
 from tenants import audit
@@ -24,7 +25,9 @@ OWNED = sorted(DEPLOYED | ROUTED)
 
 
 def sweep(environments: Sequence[Environment], ports: Ports, errands: Errands, at: datetime) -> None:
-    """One look at all endpoints of one place; raises `Unreachable` when it cannot look."""
+    """One look at all endpoints of one place and at what stands around them; raises `Unreachable` when it
+    cannot look."""
+    places.guard(environments, ports.guard, at)
     endpoints = list(
         Endpoint.objects.select_related("tenant", "environment", "model", "stable__model")
         .filter(environment__in=environments)
@@ -33,8 +36,9 @@ def sweep(environments: Sequence[Environment], ports: Ports, errands: Errands, a
     _remove_expired(environments, ports, at)
     refs = {e.pk: _ref(e) for e in endpoints if e.stable is not None}
     status = ports.target.status(refs.values())
-    _serve(endpoints, refs, status, ports, errands)
+    _serve(endpoints, refs, status, ports, errands, at)
     _route(endpoints, refs, status, ports, at)
+    rescaling.rescale_releases(environments, ports.target, errands.store, at)
     for release_id in Release.objects.filter(
         phase=Phase.SUCCEEDED, announced_at__isnull=True, endpoint__environment__in=environments
     ).values_list("pk", flat=True):
@@ -52,8 +56,11 @@ def _serve(
     status: Mapping[str, TargetStatus],
     ports: Ports,
     errands: Errands,
+    at: datetime,
 ) -> None:
-    """Stable versions run; one that was taken away is brought back, and a foreign one is told."""
+    """Stable versions run and scale as wanted; one that was taken away is brought back, and a foreign one is
+    told."""
+    wanted = scaling({endpoint.environment for endpoint in endpoints})
     for endpoint in endpoints:
         version = endpoint.stable
         if version is None:
@@ -71,6 +78,9 @@ def _serve(
         elif found.state is TargetState.FAILED:
             drift = f"{version.version} does not run: {found.detail}"
             _ensure(endpoint, ports, errands)  # a supervisor that gave up is asked to try again
+        elif drift := difference(found, wanted.of(endpoint)):
+            drift = _ensure(endpoint, ports, errands) or drift
+            rescaling.record(endpoint, drift[:300], at)
         if drift != endpoint.drift:
             endpoint.drift = drift[:300]
             endpoint.save(update_fields=["drift"])

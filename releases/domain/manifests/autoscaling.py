@@ -112,7 +112,7 @@ def _whole(text: str) -> int:
     return int(amount)
 
 
-def _read_behavior(behavior: Mapping[str, Any]) -> dict[str, int]:
+def _read_behavior(behavior: Mapping[str, Any]) -> dict[str, Any]:
     down, up = behavior["scaleDown"], behavior["scaleUp"]
     kinds = {policy["type"]: policy for policy in up["policies"]}
     return {

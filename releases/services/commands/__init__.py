@@ -7,6 +7,13 @@ from releases.services.commands.acting import act, allowed_acts
 from releases.services.commands.approving import decide_approval
 from releases.services.commands.endpoints import lift_hold, return_to_previous
 from releases.services.commands.filing import check_request, file_release
+from releases.services.commands.places import (
+    ask_for_examination,
+    connect,
+    disconnect,
+    set_autoscaling,
+    set_protection,
+)
 from releases.services.commands.settings import add_environment, add_model, change_environment
 from releases.services.commands.traffic import add_service, remove_service, set_mapping, set_mappings
 
@@ -16,13 +23,18 @@ __all__ = [
     "add_model",
     "add_service",
     "allowed_acts",
+    "ask_for_examination",
     "change_environment",
     "check_request",
+    "connect",
     "decide_approval",
+    "disconnect",
     "file_release",
     "lift_hold",
     "remove_service",
     "return_to_previous",
+    "set_autoscaling",
     "set_mapping",
     "set_mappings",
+    "set_protection",
 ]
