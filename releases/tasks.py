@@ -17,7 +17,16 @@ from releases.adapters.factory import ports
 from releases.domain.release import Phase
 from releases.models import Environment, ModelVersion, Release
 from releases.ports import AdapterError, Ports, Refused
-from releases.services import baseline_sweep, catalog, health, notifications, smoke, validate, watchdog
+from releases.services import (
+    baseline_sweep,
+    catalog,
+    health,
+    notifications,
+    places,
+    smoke,
+    validate,
+    watchdog,
+)
 from releases.services.artifacts import ArtifactStore, restore
 from releases.services.converge import Errands
 from releases.services.lanes import Lanes
@@ -99,6 +108,8 @@ def _at_each_place(name: str, work: Callable[[str, list[Environment]], None]) ->
 @shared_task
 def sweep() -> None:
     """Every few seconds: endpoints between releases, leftovers, and the engines' health."""
+    for environment_id in places.to_examine():
+        _send(heavy_examine, 10, environment_id)
     health.forget_the_gone()
     _at_each_place("sweep", _sweep)
 
@@ -158,6 +169,13 @@ def heavy_announce(release_id: str) -> None:
     """Tell the registry what was promoted."""
     release = Release.objects.select_related("endpoint__environment", "endpoint__model", "version", "stable")
     catalog.announce(ports(LOCAL).registry, release.get(pk=release_id), now())
+
+
+@shared_task
+def heavy_examine(environment_id: int) -> None:
+    """Try everything that the portal needs of an environment's cluster."""
+    environment = Environment.objects.get(pk=environment_id)
+    places.examine(environment_id, ports(environment.place).connection, now)
 
 
 @shared_task
