@@ -14,6 +14,7 @@ and in its limits, of which these matter to who releases models:
 The spec of a Deployment is written as a whole, where the real one merges: what somebody else added goes.
 """
 
+import contextlib
 import logging
 import threading
 from collections.abc import Mapping
@@ -87,17 +88,23 @@ class SeldonOperator:
             own = [item for item in deployments if _belongs(item, meta["uid"])]
             route = routes.get((meta["namespace"], meta["name"]), {"metadata": {}})
             state = tuple(item["metadata"].get("resourceVersion", "") for item in (seldon, route, *own))
-            if self._settled.get(meta["uid"]) == state:
-                continue
-            try:
-                if not self._reconcile(seldon):
-                    self._settled[meta["uid"]] = state
-            except ApiError as error:
-                log.info("%s/%s: %s", meta["namespace"], meta["name"], error)
-                if error.status != 409:  # somebody was faster: look again
-                    self._tell(seldon, {"state": "Failed", "description": error.content["message"]})
-            except NotPlayed as error:
-                self._tell(seldon, {"state": "Failed", "description": str(error)})
+            if self._settled.get(meta["uid"]) != state and not self._try(seldon):
+                self._settled[meta["uid"]] = state
+
+    def _try(self, seldon: Manifest) -> bool:
+        """Whether it has to be looked at again, because something was changed or refused."""
+        try:
+            return self._reconcile(seldon)
+        except NotPlayed as error:
+            said = str(error)
+        except ApiError as error:
+            log.info("%s: %s", seldon["metadata"]["name"], error)
+            if error.status == 409:  # somebody was faster
+                return True
+            said = error.content["message"]
+        with contextlib.suppress(ApiError):  # it may be gone by now
+            self._tell(seldon, {"state": "Failed", "description": said})
+        return True
 
     def _reconcile(self, seldon: Manifest) -> bool:
         """Whether anything was changed."""
@@ -219,9 +226,10 @@ class SeldonOperator:
             self._delete(AUTOSCALER, name, namespace)
         if gone:
             return len(gone)
-        for name in set(status["serviceStatus"]) - set(wanted.service_status):
-            del status["serviceStatus"][name]
-            self._delete(SERVICE, name, namespace)
+        status["serviceStatus"] = dict(wanted.service_status)
+        for item in self._api.list(SERVICE, namespace, f"seldon-deployment-id={seldon['metadata']['name']}"):
+            if item["metadata"]["name"] not in wanted.service_status:
+                self._delete(SERVICE, item["metadata"]["name"], namespace)
         return 0
 
     def _delete(self, kind: Kind, name: str, namespace: str) -> None:
