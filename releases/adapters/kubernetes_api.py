@@ -20,6 +20,7 @@ Manifest = dict[str, Any]
 FIELD_MANAGER = "mlops-portal"
 IN_CLUSTER = "in-cluster"
 APPLY = "application/apply-patch+yaml"  # JSON is YAML
+METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 LONGEST_MESSAGE = 600
 _CREDENTIALS = re.compile(r"(?i)((?:bearer|token|password|authorization)\W+)[\w.~+/-]{8,}=*")
 
@@ -121,6 +122,22 @@ class Cluster:
         except _NotThere:
             return None
 
+    def exists(self, kind: Kind, name: str, namespace: str | None = None) -> bool:
+        """Whether there is such an object. Only its metadata is sent, so that a secret stays one."""
+        try:
+            self._call("GET", kind.path(namespace, name), accept=METADATA)
+        except _NotThere:
+            return False
+        return True
+
+    def serves(self, kind: Kind) -> bool:
+        """Whether the API server knows the kind."""
+        try:
+            found = self._call("GET", kind.root).get("resources") or []
+        except _NotThere:
+            return False
+        return any(one.get("name") == kind.plural for one in found)
+
     def list(self, kind: Kind, namespace: str | None, labels: str = "", **query: str) -> list[Manifest]:
         """All objects of a kind with these labels (a selector, "a=b,c"), each with its kind.
 
@@ -171,9 +188,10 @@ class Cluster:
         query: Mapping[str, str] | None = None,
         body: Mapping[str, Any] | None = None,
         content_type: str = "application/json",
+        accept: str = "application/json",
     ) -> Manifest:
         client = self._connected()
-        headers = {"Accept": "application/json", "Content-Type": content_type}
+        headers = {"Accept": accept, "Content-Type": content_type}
         client.update_params_for_auth(headers, [], ["BearerToken"], path, method, body)
         url = client.configuration.host.rstrip("/") + path + (f"?{urlencode(query)}" if query else "")
         # The vendor writes plain JSON itself and refuses bytes of it; everything else it takes as bytes.

@@ -18,7 +18,7 @@ class SeldonPlace:
     `artifacts` (s3://bucket/prefix) is where pods fetch models from, with the credentials in the Secret
     `artifacts_secret`. `model_image` empty: whatever the operator is set up with. Requests and limits are
     Kubernetes quantities, empty: none. `start_seconds`: what a model may take from its pod's start to its
-    first answer. `pod_label` (key=value) is given to the pods, for network policies. `istio_gateway` is
+    first answer. `pod_labels` (key=value, …) are given to the pods, for network policies. `istio_gateway` is
     namespace/name; the operator's own settings are in `operator_namespace`."""
 
     cluster: Cluster
@@ -33,7 +33,7 @@ class SeldonPlace:
     memory_request: str = "1Gi"
     memory_limit: str = "2Gi"
     start_seconds: int = 600
-    pod_label: str = "app=model-server"
+    pod_labels: str = "app=model-server"
     istio_gateway: str = "istio-system/seldon-gateway"
     operator_namespace: str = "seldon-system"
 

@@ -40,7 +40,7 @@ def waiting(reason: str, message: str) -> Container:
 
 @contextlib.contextmanager
 def held(api: Api, namespace: str, ref: str, container: Container) -> Iterator[None]:
-    """While this lasts, every pod of the version has its container `model` in this state, old and new ones."""
+    """While this lasts, every pod of the version has its container `model` in this state, new ones too."""
     ending = threading.Event()
 
     def hold() -> None:

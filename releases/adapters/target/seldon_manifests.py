@@ -15,6 +15,7 @@ from releases.adapters import seldon_objects as seldon
 from releases.adapters.artifact_uri import artifact_place
 from releases.adapters.seldon_objects import Manifest
 from releases.adapters.seldon_place import SeldonPlace
+from releases.domain.kubernetes_syntax import labels
 from releases.domain.manifests.autoscaling import autoscaler as horizontal_pod_autoscaler
 from releases.ports import Deployment, Refused
 
@@ -30,7 +31,7 @@ def predictor(deployment: Deployment, place: SeldonPlace, traffic: int) -> Manif
     """The predictor of a version."""
     made: Manifest = {
         "name": seldon.predictor_name(deployment.version),
-        "labels": {seldon.REF: deployment.ref, **_pod_label(place)},
+        "labels": {seldon.REF: deployment.ref, **labels(place.pod_labels)},
         "annotations": {seldon.DIGEST: deployment.digest, seldon.VERSION: deployment.version},
         "graph": {
             "name": seldon.GRAPH_NODE,
@@ -100,12 +101,12 @@ def autoscaler(deployment: Deployment, place: SeldonPlace) -> Manifest | None:
         return None
     of = seldon.seldon_deployment_name(deployment.model)
     name = seldon.predictor_name(deployment.version)
-    labels = seldon.labels(deployment.tenant, deployment.environment, deployment.model)
+    said = seldon.labels(deployment.tenant, deployment.environment, deployment.model)
     return horizontal_pod_autoscaler(
         seldon.autoscaler_name(of, name),
         seldon.workload_name(of, name),
         place.namespace,
-        {**labels, seldon.REF: deployment.ref},
+        {**said, seldon.REF: deployment.ref},
         deployment.autoscaling,
     )
 
@@ -155,11 +156,6 @@ def _taken(one: Manifest, deployment: Deployment) -> str:
         f"the predictor name {one['name']} of {deployment.model} {deployment.version} is taken by {holds}: "
         "register it as another version, or remove the other one first"
     )
-
-
-def _pod_label(place: SeldonPlace) -> dict[str, str]:
-    key, found, value = place.pod_label.partition("=")
-    return {key: value} if found else {}
 
 
 def _container(place: SeldonPlace) -> Manifest:
