@@ -32,11 +32,6 @@ def keys_of(slugs: Iterable[str]) -> dict[str, tuple[str, ...]]:
     return {slug: tuple(keys) for slug, keys in found.items()}
 
 
-def fingerprint(keys: Iterable[str]) -> str:
-    """Tells sets of keys apart and tells nothing of them."""
-    return hashlib.sha256("\n".join(sorted(keys)).encode()).hexdigest()[:16]
-
-
 def make(tenant: Tenant, *, by: str, at: datetime, request_id: str = "") -> TrafficKey:
     """Another key; those before it go on opening the door until they are retired."""
     with transaction.atomic():

@@ -1,8 +1,8 @@
 """The Envoy gateway: its bootstrap and the first files of its filesystem xDS.
 
-Knows that routes come by RDS under the name `gateway`; must not know any route. `lds.json` is
-written at every start (it holds the port); `rds.json` and `cds.json` belong to the traffic router,
-which replaces them by rename, and are only made when there are none.
+Knows that routes come by RDS under the name `gateway` and that callers show a key; must not know any
+route and any key. `lds.json` is written at every start (it holds the port); `rds.json` and `cds.json`
+belong to the traffic router, which replaces them by rename, and are only made when there are none.
 """
 
 import json
@@ -42,6 +42,12 @@ BUCKETS = [
     30000,
 ]
 API = "type.googleapis.com/envoy"
+KEY_HEADER, TENANT_HEADER = "x-api-key", "tenant"
+API_KEY_AUTH = "envoy.filters.http.api_key_auth"
+NO_KEY = (
+    f"the header {KEY_HEADER} is missing: it has to hold a traffic key of the tenant whose model is called"
+)
+WRONG_KEY = f"the key in the header {KEY_HEADER} does not open this address"
 
 
 def watched(layout: Layout, name: str) -> dict[str, Any]:
@@ -71,17 +77,19 @@ def bootstrap(layout: Layout) -> dict[str, Any]:
 
 
 def listener(layout: Layout, address: str, port: int) -> dict[str, Any]:
-    """The one listener: HTTP, routes by RDS."""
+    """The one listener: HTTP, routes by RDS, and no way to a model without a key that its route names."""
     manager = {
         "@type": f"{API}.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": "gateway",
         "rds": {"route_config_name": ROUTES, "config_source": watched(layout, "rds.json")},
         "http_filters": [
+            key_filter(),
             {
                 "name": "envoy.filters.http.router",
                 "typed_config": {"@type": f"{API}.extensions.filters.http.router.v3.Router"},
-            }
+            },
         ],
+        "local_reply_config": {"mappers": [says_401(NO_KEY, is_without_key()), says_401(WRONG_KEY)]},
         "use_remote_address": True,
         # One spelling per path, so that a rule for a path cannot be passed by in another spelling.
         "normalize_path": True,
@@ -106,9 +114,47 @@ def listener(layout: Layout, address: str, port: int) -> dict[str, Any]:
     }
 
 
+def key_filter() -> dict[str, Any]:
+    """Lets in who shows a key of the route. No key opens a route that names none, so that one which was
+    written before there were keys is shut. The model sees whose key it was and not the key."""
+    return {
+        "name": API_KEY_AUTH,
+        "typed_config": {
+            "@type": f"{API}.extensions.filters.http.api_key_auth.v3.ApiKeyAuth",
+            "key_sources": [{"header": KEY_HEADER}],
+            "forwarding": {"header": TENANT_HEADER, "hide_credentials": True},
+        },
+    }
+
+
+def says_401(sentence: str, *conditions: dict[str, Any]) -> dict[str, Any]:
+    """Says in JSON why the gateway itself (never a model) answers 401."""
+    value = {"default_value": 401, "runtime_key": "mlops-portal.no-runtime"}
+    is_401 = {"status_code_filter": {"comparison": {"op": "EQ", "value": value}}}
+    return {
+        "filter": {"and_filter": {"filters": [is_401, *conditions]}} if conditions else is_401,
+        "body_format_override": {"json_format": {"error": sentence}},
+    }
+
+
+def is_without_key() -> dict[str, Any]:
+    """The request shows no key at all."""
+    return {"header_filter": {"header": {"name": KEY_HEADER, "present_match": False}}}
+
+
 def no_routes() -> dict[str, Any]:
     """Every request is answered with 404 until the router has written its own."""
-    return {"@type": f"{API}.config.route.v3.RouteConfiguration", "name": ROUTES, "virtual_hosts": []}
+    open_to_all = {"@type": f"{API}.config.route.v3.FilterConfig", "disabled": True}
+    rest = {
+        "match": {"prefix": "/"},
+        "direct_response": {"status": 404},
+        "typed_per_filter_config": {API_KEY_AUTH: open_to_all},
+    }
+    return {
+        "@type": f"{API}.config.route.v3.RouteConfiguration",
+        "name": ROUTES,
+        "virtual_hosts": [{"name": "models", "domains": ["*"], "routes": [rest]}],
+    }
 
 
 def replace(path: Path, content: dict[str, Any]) -> None:

@@ -21,6 +21,7 @@ from releases.adapters.registry.mlflow import MLflowConfig, MLflowRegistry
 from releases.adapters.router.envoy import EnvoyRouter, EnvoyRouterConfig
 from releases.adapters.target.local import LocalTarget, LocalTargetConfig
 from releases.ports import Ports
+from tenants import traffic_keys
 
 # A model server that wrote byte code next to a model's code would change the artifact's digest.
 MODEL_ENVIRONMENT = {"PYTHONDONTWRITEBYTECODE": "1", "MLFLOW_DISABLE_TELEMETRY": "true"}
@@ -51,7 +52,10 @@ def _local() -> Ports:
     )
     router = EnvoyRouter(
         EnvoyRouterConfig(
-            admin=settings.ENVOY_ADMIN, xds=settings.ENVOY_XDS, gateway_url=settings.GATEWAY_URL
+            admin=settings.ENVOY_ADMIN,
+            xds=settings.ENVOY_XDS,
+            gateway_url=settings.GATEWAY_URL,
+            keys_of=traffic_keys.keys_of,
         )
     )
     return Ports(

@@ -1,19 +1,43 @@
 """The translation between route settings and Envoy resources, without an Envoy."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from releases.adapters.router import envoy_resources as resources
+from releases.adapters.router.envoy_doors import place_of
 from releases.domain.plan import TrafficSplit
-from releases.domain.routing import Arm, Route, RouteSetting
+from releases.domain.routing import Arm, Route, RouteSetting, fingerprint
+from releases.domain.traffic import ServiceMatch, TrafficRule, matches
 from releases.ports import Refused
 
 WINE = Route("acme", "production", "wine")
 addresses = st.integers(1, 65_535).map(lambda port: f"127.0.0.1:{port}")
 stable_arms = st.builds(Arm, st.just("wine-v1-0-0"), addresses)
 candidate_arms = st.builds(Arm, st.just("wine-v1-1-0"), addresses)
-possible = st.one_of(
+KEYS = ("mlk_second", "mlk_first")
+slugs = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,8}[a-z0-9])?", fullmatch=True)
+rules = st.lists(
+    st.builds(TrafficRule, st.none() | st.sampled_from(["premium", "standard"]), st.just("wine")),
+    unique_by=lambda rule: rule.tier,
+)
+
+
+def led(services: dict[str, list[TrafficRule]]) -> tuple[ServiceMatch, ...]:
+    """What leads to the one model of these services."""
+    found = (matches(service, of_service).get("wine", ()) for service, of_service in services.items())
+    return tuple(sorted(match for part in found for match in part))
+
+
+doors = st.fixed_dictionaries(
+    {
+        "matches": st.dictionaries(slugs, rules, max_size=4).map(led),
+        "access": st.sampled_from(["", fingerprint(()), fingerprint(KEYS)]),
+    }
+)
+splits = st.one_of(
     st.builds(
         RouteSetting,
         st.integers(0, 100).map(TrafficSplit) | st.just(TrafficSplit(0, shadow=True)),
@@ -24,13 +48,21 @@ possible = st.one_of(
     st.builds(RouteSetting, st.sampled_from([TrafficSplit(0), TrafficSplit(100)]), st.none(), candidate_arms),
     st.just(RouteSetting(TrafficSplit(0), None, None)),
 )
+possible = st.builds(lambda setting, led: replace(setting, **led), splits, doors)
+
+
+def keys_for(setting: RouteSetting) -> tuple[str, ...]:
+    return KEYS if setting.access == fingerprint(KEYS) else ()
 
 
 def read_back(setting: RouteSetting) -> RouteSetting | None:
-    routes = {item["name"]: item for item in resources.routes_of(WINE, setting, 30)}
+    made = resources.routes_of(WINE, setting, 30, keys_for(setting))
+    routes = {item["name"]: item for item in made}
+    assert len(routes) == len(made)
+    of_services = [item for item in made if place_of(item["name"]) == WINE.name]
     clusters = resources.clusters_of(setting)
     known = {name: resources.address_of(cluster) for name, cluster in clusters.items()}
-    return resources.setting_from(WINE, routes, known)
+    return resources.setting_from(WINE, routes, of_services, known)
 
 
 @given(possible)
@@ -60,7 +92,7 @@ def test_arm_whose_cluster_is_missing_has_no_address(gone: str) -> None:
     routes = {item["name"]: item for item in resources.routes_of(WINE, setting, 30)}
     clusters = resources.clusters_of(setting)
     known = {n: resources.address_of(c) for n, c in clusters.items() if n != gone}
-    seen = resources.setting_from(WINE, routes, known)
+    seen = resources.setting_from(WINE, routes, [], known)
     assert seen is not None
     assert seen.candidate == Arm("wine-v1-1-0", "")
 
@@ -69,8 +101,8 @@ def test_route_that_is_not_of_our_making_is_none() -> None:
     foreign = {WINE.name: {"name": WINE.name, "route": {"cluster": "elsewhere"}}}
     three = {"clusters": [{"name": name, "weight": 1} for name in "abc"]}
     crowded = {WINE.name: {"name": WINE.name, "route": {"weighted_clusters": three}}}
-    assert resources.setting_from(WINE, foreign, {}) is None
-    assert resources.setting_from(WINE, crowded, {}) is None
+    assert resources.setting_from(WINE, foreign, [], {}) is None
+    assert resources.setting_from(WINE, crowded, [], {}) is None
 
 
 @pytest.mark.parametrize(

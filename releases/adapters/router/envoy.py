@@ -1,7 +1,8 @@
 """The traffic router of the local target: Envoy, told by files (filesystem xDS).
 
-The routes on disk are the router's whole state, and Envoy reads them again after a restart. Knows
-nothing of releases. Several processes may route at once: changes are made under a file lock.
+The routes on disk are the router's whole state, and Envoy reads them again after a restart. They hold the
+callers' keys: the files are for this account only, and nothing of them is logged. Knows nothing of releases.
+Several processes may route at once: changes are made under a file lock.
 """
 
 import fcntl
@@ -10,37 +11,48 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from releases.adapters.envoy_admin import EnvoyAdmin
 from releases.adapters.router import envoy_resources as resources
-from releases.adapters.router.envoy_resources import Resource
-from releases.domain.routing import Route, RouteSetting
+from releases.adapters.router.envoy_doors import Resource, place_of
+from releases.domain.routing import Route, RouteSetting, fingerprint
 from releases.ports import Refused, Unreachable
 
 ROUTE_CONFIGURATION = "gateway"  # the name under which the listener asks for its routes
 
+KeysOf = Callable[[Iterable[str]], Mapping[str, tuple[str, ...]]]
+
+
+def no_keys(tenants: Iterable[str]) -> Mapping[str, tuple[str, ...]]:
+    """Nobody has a key."""
+    return {}
+
 
 @dataclass(frozen=True, slots=True)
 class EnvoyRouterConfig:
-    """`admin`: Unix socket or http:// URL; `xds`: the folder Envoy watches; `request_seconds`: how
-    long a model may take for one answer; `patience`: how long a change may take to come into effect."""
+    """`admin`: Unix socket or http:// URL; `xds`: the folder Envoy watches; `keys_of`: the keys that open
+    the routes of tenants, by slug; `request_seconds`: how long a model may take for one answer;
+    `patience`: how long a change may take to come into effect."""
 
     admin: str
     xds: Path
     gateway_url: str
+    keys_of: KeysOf = no_keys
     request_seconds: float = 30.0
     patience: float = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class InEffect:
-    """What Envoy does right now: its routes by name, its clusters' addresses by name."""
+    """What Envoy does right now: its routes by name, those for services by the name of the route to which
+    they lead as well, its clusters' addresses by name."""
 
-    routes: Mapping[str, Resource]
-    addresses: Mapping[str, str]
+    routes: Mapping[str, Resource] = field(default_factory=dict)
+    of_services: Mapping[str, list[Resource]] = field(default_factory=dict)
+    addresses: Mapping[str, str] = field(default_factory=dict)
 
 
 class EnvoyRouter:
@@ -51,7 +63,9 @@ class EnvoyRouter:
         self._admin = EnvoyAdmin(config.admin)
 
     def apply(self, settings: Mapping[Route, RouteSetting]) -> None:
-        """Returns when Envoy does it; `Unreachable` when that cannot be confirmed in time."""
+        """Returns when Envoy does it; `Unreachable` when that cannot be confirmed in time.
+
+        The keys are those of now, even when `access` was read before one of them came or went."""
         for route, setting in settings.items():
             resources.check(route, setting)
         if settings:
@@ -60,7 +74,12 @@ class EnvoyRouter:
     def read(self, routes: Iterable[Route]) -> dict[Route, RouteSetting | None]:
         """One question to Envoy's admin interface for all routes."""
         seen = self._in_effect()
-        return {route: resources.setting_from(route, seen.routes, seen.addresses) for route in routes}
+        return {
+            route: resources.setting_from(
+                route, seen.routes, seen.of_services.get(route.name, ()), seen.addresses
+            )
+            for route in routes
+        }
 
     def remove(self, routes: Iterable[Route]) -> None:
         """Returns when Envoy no longer knows the routes."""
@@ -83,17 +102,19 @@ class EnvoyRouter:
             routes = self._routes_on_disk()
             self._collect_garbage(clusters, routes)
             needed: dict[str, Resource] = {}
-            for route, setting in wanted.items():
-                for name in resources.names_of(route):
-                    routes.pop(name, None)
+            keys = self._config.keys_of({route.tenant for route, setting in wanted.items() if setting})
+            settings = {route: _with_keys(wanted[route], keys.get(route.tenant, ())) for route in wanted}
+            routes = _without(routes, settings)
+            for route, setting in settings.items():
                 if setting:
                     needed |= resources.clusters_of(setting)
-                    made = resources.routes_of(route, setting, self._config.request_seconds)
+                    of_tenant = keys.get(route.tenant, ())
+                    made = resources.routes_of(route, setting, self._config.request_seconds, of_tenant)
                     routes |= {item["name"]: item for item in made}
             self._bring_clusters(clusters, needed)
-            configuration = resources.route_configuration(ROUTE_CONFIGURATION, routes.values())
+            configuration = resources.route_configuration(ROUTE_CONFIGURATION, list(routes.values()))
             self._write("rds.json", [configuration])
-            self._await_routes(wanted)
+            self._await_routes(settings)
 
     def _collect_garbage(self, clusters: dict[str, Resource], routes: Mapping[str, Resource]) -> None:
         """Drop the clusters that no route leads to, neither on disk nor in Envoy.
@@ -157,7 +178,10 @@ class EnvoyRouter:
             for dynamic in part.get("dynamic_active_clusters", []):
                 cluster = dynamic["cluster"]
                 addresses[cluster["name"]] = resources.address_of(cluster)
-        return InEffect(routes, addresses)
+        of_services: dict[str, list[Resource]] = {}
+        for name, item in routes.items():
+            of_services.setdefault(place_of(name), []).append(item)
+        return InEffect(routes, of_services, addresses)
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -175,8 +199,8 @@ class EnvoyRouter:
         found: dict[str, Resource] = {}
         for configuration in self._load("rds.json"):
             found |= _routes_by_name(configuration)
-        found.pop("rest", None)  # made anew, as the last one
-        return found
+        # Those that are for no model are made anew, as the last ones.
+        return {name: item for name, item in found.items() if "/" in name}
 
     def _load(self, name: str) -> list[Resource]:
         path = self._config.xds / name
@@ -195,8 +219,28 @@ class EnvoyRouter:
     def _write(self, name: str, items: list[Resource]) -> None:
         path = self._config.xds / name
         beside = path.with_suffix(".tmp")
-        beside.write_text(json.dumps({"resources": items}))
+        beside.unlink(missing_ok=True)  # one that a crash left may have been readable by others
+        with open(beside, "x", opener=_private) as file:
+            file.write(json.dumps({"resources": items}))
         os.replace(beside, path)
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+def _with_keys(setting: RouteSetting | None, keys: Iterable[str]) -> RouteSetting | None:
+    """What is brought about: a setting that is open to all stays so."""
+    if setting is None or not setting.access:
+        return setting
+    return replace(setting, access=fingerprint(keys))
+
+
+def _without(routes: Mapping[str, Resource], gone: Iterable[Route]) -> dict[str, Resource]:
+    """All but the Envoy routes that lead to these places."""
+    names = {name for route in gone for name in resources.names_of(route)}
+    places = {route.name for route in gone}
+    return {n: item for n, item in routes.items() if n not in names and place_of(n) not in places}
 
 
 def _routes_by_name(configuration: Mapping[str, Any]) -> dict[str, Resource]:

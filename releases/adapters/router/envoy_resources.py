@@ -1,20 +1,32 @@
 """Route settings as Envoy resources, and back: pure translation, no file and no network.
 
-A route becomes at most two Envoy routes: one for requests that ask for the candidate by header, then
-one for everybody else. What is read back is what Envoy does, not what we noted: the weights are those
-of the weighted clusters, the candidate is where the header leads, addresses are those of the clusters.
+A route becomes one Envoy route for requests that ask for the candidate by header, one for everybody else at
+its own address, and one for each service that leads here (see `envoy_doors`). What is read back is what
+Envoy does, not what we noted: the weights are those of the weighted clusters, the candidate is where the
+header leads, addresses are those of the clusters; only of keys there is a note, because Envoy hides them.
 """
 
-import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from releases.adapters.router.envoy_doors import (
+    API,
+    Resource,
+    access_of,
+    condition,
+    lock,
+    lock_of,
+    match_of,
+    name_of,
+    replaced,
+    rest,
+    says,
+)
 from releases.domain.plan import TrafficSplit
 from releases.domain.routing import Arm, Route, RouteSetting
 from releases.ports import Refused
 
-API = "type.googleapis.com/envoy"
 DEPLOYMENT_HEADER = "x-portal-deployment"
 # Requests by header go through a cluster of their own, so that Envoy does not count them among the
 # candidate's: the smoke test is not canary traffic.
@@ -23,12 +35,11 @@ SLUG = re.compile(r"[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?")
 REF = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 ADDRESS = re.compile(r"(?P<host>[0-9.]+):(?P<port>[0-9]{1,5})")
 
-Resource = dict[str, Any]
-
 
 def check(route: Route, setting: RouteSetting) -> None:
     """Raise `Refused` for what no gateway could do, and for names that are not slugs."""
-    for name in (route.tenant, route.environment, route.model):
+    tiers = (tier for match in setting.matches for tier in (match.service, match.tier or "x", *match.unless))
+    for name in (route.tenant, route.environment, route.model, *tiers):
         if not SLUG.fullmatch(name):
             raise Refused(f"{name[:80]!r} in the route is not a slug")
     for arm in (setting.stable, setting.candidate):
@@ -97,13 +108,16 @@ def prefix(route: Route) -> str:
 
 
 def names_of(route: Route) -> tuple[str, str]:
-    """The names of the two Envoy routes: by header, and for everybody."""
+    """The names of the Envoy routes at its own address: by header, and for everybody."""
     return f"{route.name}{PROBE}", route.name
 
 
-def routes_of(route: Route, setting: RouteSetting, seconds: float) -> list[Resource]:
+def routes_of(
+    route: Route, setting: RouteSetting, seconds: float, keys: Sequence[str] = ()
+) -> list[Resource]:
     """The Envoy routes of the setting, in the order in which they are to be tried."""
     by_header, for_all = names_of(route)
+    locked = lock(route.tenant, setting.access, keys)
     found = []
     if setting.candidate:
         ref = setting.candidate.ref
@@ -113,19 +127,20 @@ def routes_of(route: Route, setting: RouteSetting, seconds: float) -> list[Resou
                 "name": by_header,
                 "match": {"path_separated_prefix": prefix(route), "headers": [header]},
                 "route": _action(route, {ref + PROBE: 100}, seconds),
+                **locked,
             }
         )
-    action = _for_everybody(route, setting, seconds)
-    return [
-        *found,
-        {"name": for_all, "match": {"path_separated_prefix": prefix(route)}, **action},
-    ]
+    action = _for_everybody(route, setting, seconds) | locked
+    found.append({"name": for_all, "match": {"path_separated_prefix": prefix(route)}, **action})
+    for match in setting.matches:
+        found.append({"name": name_of(route, match), "match": condition(route, match), **action})
+    return found
 
 
 def _for_everybody(route: Route, setting: RouteSetting, seconds: float) -> Resource:
     share = setting.split.candidate
     if setting.stable is None and not share:
-        return _says(503, f"no version of {route.model} is released in {route.environment}")
+        return says(503, f"no version of {route.model} is released in {route.environment}")
     weights = {}
     if setting.stable:
         weights[setting.stable.ref] = 100 - share
@@ -142,7 +157,7 @@ def _action(route: Route, weights: Mapping[str, int], seconds: float) -> Resourc
         {
             "name": name,
             "weight": weight,
-            "response_headers_to_add": [_header(DEPLOYMENT_HEADER, name.removesuffix(PROBE))],
+            "response_headers_to_add": [replaced(DEPLOYMENT_HEADER, name.removesuffix(PROBE))],
         }
         for name, weight in weights.items()
     ]
@@ -159,32 +174,13 @@ def _action(route: Route, weights: Mapping[str, int], seconds: float) -> Resourc
     }
 
 
-def _header(key: str, value: str) -> Resource:
-    return {
-        "header": {"key": key, "value": value},
-        "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
-    }
-
-
-def _says(status: int, sentence: str) -> Resource:
-    body = json.dumps({"error": sentence})
-    return {
-        "direct_response": {"status": status, "body": {"inline_string": body}},
-        "response_headers_to_add": [_header("content-type", "application/json")],
-    }
-
-
-def route_configuration(name: str, routes: Iterable[Resource]) -> Resource:
+def route_configuration(name: str, routes: Sequence[Resource]) -> Resource:
     """The one route configuration, which answers what no route is for with a sentence."""
-    rest = {
-        "name": "rest",
-        "match": {"prefix": "/"},
-        **_says(404, "no model is served at this address"),
-    }
+    host = {"name": "models", "domains": ["*"], "routes": [*routes, *rest(routes)]}
     return {
         "@type": f"{API}.config.route.v3.RouteConfiguration",
         "name": name,
-        "virtual_hosts": [{"name": "models", "domains": ["*"], "routes": [*routes, rest]}],
+        "virtual_hosts": [host],
     }
 
 
@@ -200,34 +196,48 @@ def cluster_names(routes: Iterable[Mapping[str, Any]]) -> set[str]:
 
 
 def setting_from(
-    route: Route, routes: Mapping[str, Mapping[str, Any]], addresses: Mapping[str, str]
+    route: Route,
+    routes: Mapping[str, Mapping[str, Any]],
+    of_services: Iterable[Mapping[str, Any]],
+    addresses: Mapping[str, str],
 ) -> RouteSetting | None:
-    """The setting that Envoy's routes (by name) and clusters (name -> host:port) amount to.
+    """The setting that Envoy's routes (by name), those for services that belong to this route, and clusters
+    (name -> host:port) amount to.
 
     None when there is no such route, or one that is not of our making. An arm whose clusters are
-    missing or disagree has an empty address.
+    missing or disagree has an empty address; a service that leads elsewhere does not lead here.
     """
     by_header, for_all = names_of(route)
     if for_all not in routes:
         return None
-    candidate = None
+    everybody = routes[for_all]
+    candidate, access = None, access_of(everybody)
     if by_header in routes:
         probe = next(iter(cluster_names([routes[by_header]])), "")
         ref = probe.removesuffix(PROBE)
         address = addresses.get(ref, "")
         candidate = Arm(ref, address if addresses.get(probe) == address else "")
-    action = routes[for_all].get("route", {})
+        access = access if lock_of(routes[by_header]) == lock_of(everybody) else "unlike"
+    action = everybody.get("route", {})
     weights = {
         arm["name"]: arm.get("weight", 0) for arm in action.get("weighted_clusters", {}).get("clusters", [])
     }
     share = weights.pop(candidate.ref, 0) if candidate else 0
-    if len(weights) > 1 or (not weights and "route" in routes[for_all] and not share):
+    if len(weights) > 1 or (not weights and "route" in everybody and not share):
         return None
     stable = next((Arm(ref, addresses.get(ref, "")) for ref in weights), None)
     total = share + sum(weights.values())
     share = round(100 * share / total) if total else 0
+    led = [match_of(route, item) for item in of_services if _does(item) == _does(everybody)]
     return RouteSetting(
         TrafficSplit(share, shadow=bool(action.get("request_mirror_policies")) and not share),
         stable,
         candidate,
+        matches=tuple(sorted(match for match in led if match)),
+        access=access,
     )
+
+
+def _does(item: Mapping[str, Any]) -> Resource:
+    """An Envoy route apart from its name and what it is for."""
+    return {part: value for part, value in item.items() if part not in ("name", "match")}
