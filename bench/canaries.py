@@ -35,7 +35,7 @@ class Canaries:
             )
             self.deploy(release)
         lost = lambda _: None  # noqa: E731 - nothing heavy is due
-        self.errands = Errands(lost, lost, lost, lost, ArtifactStore(Path("var") / "none"))
+        self.errands = Errands(lost, lost, lost, lost, lost, ArtifactStore(Path("var") / "none"))
 
     def deploy(self, release: Release) -> None:
         """Both versions run, and the split is in effect."""

@@ -131,7 +131,10 @@ class ServingTarget(Protocol):
 # ---- what a deployment needs before it can be ensured ------------------------------------------------
 class ArtifactMirror(Protocol):
     """Where a serving target fetches artifacts from. An artifact lies there under its digest and never
-    changes; both calls raise `Unreachable` or `Refused`."""
+    changes; every call raises `Unreachable` or `Refused`."""
+
+    def address(self, deployment: Deployment) -> str:
+        """Where the artifact lies, or would lie, for people to read. Asks nobody."""
 
     def holds(self, deployment: Deployment) -> bool:
         """Whether the whole artifact is there. Cheap enough for every pass."""

@@ -24,6 +24,7 @@ from releases.services import (
     notifications,
     places,
     smoke,
+    supplies,
     validate,
     watchdog,
 )
@@ -70,6 +71,7 @@ def errands() -> Errands:
         validate=partial(_send, heavy_validate, 5),
         smoke=partial(_send, heavy_smoke, 2),
         fetch=partial(_send, heavy_fetch, 10),
+        mirror=partial(_send, heavy_mirror, 10),
         announce=partial(_send, heavy_announce, 10),
         store=artifact_store(),
     )
@@ -162,6 +164,12 @@ def heavy_fetch(version_id: int) -> None:
     except Refused as error:
         waiting = Release.objects.filter(version=version, phase=Phase.DEPLOYING)
         waiting.update(refusal=str(error), next_wake_at=now())
+
+
+@shared_task
+def heavy_mirror(ref: str) -> None:
+    """Copy the artifact of a deployment to where its target fetches it from."""
+    supplies.copy(ref, ports, artifact_store(), now)
 
 
 @shared_task

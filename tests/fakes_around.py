@@ -14,6 +14,9 @@ class FakeMirror:
     refuses: str = ""  # why nothing is taken
     held: set[str] = field(default_factory=set)
 
+    def address(self, deployment: Deployment) -> str:
+        return f"s3://models/{deployment.model}/{deployment.version}"
+
     def holds(self, deployment: Deployment) -> bool:
         self._connect()
         return self.instant or deployment.ref in self.held

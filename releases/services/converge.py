@@ -4,14 +4,16 @@ costs one pass. Takes no decision about a release."""
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
-from releases.domain.release import DEPLOYED, Phase, TargetState
+from releases.domain.release import DEPLOYED, Phase
 from releases.domain.routing import Route, RouteSetting
 from releases.models import ModelVersion, Release
 from releases.ports import AdapterError, Ports, Refused
-from releases.services import deployments
+from releases.services import manifests
 from releases.services.artifacts import ArtifactStore
-from releases.services.world import ROUTED, World, candidate_ref, stable_ref, wanted_setting
+from releases.services.supplies import Lack, Supply
+from releases.services.world import ROUTED, World, deployments_of, wanted_setting
 
 logger = logging.getLogger(__name__)
 
@@ -20,14 +22,15 @@ logger = logging.getLogger(__name__)
 class Errands:
     """Heavy work that is done elsewhere; each may be asked for again and again, and may get lost."""
 
-    validate: Callable[[str], None]
+    validate: Callable[[str], object]
     smoke: Callable[[str], None]
     fetch: Callable[[int], None]
+    mirror: Callable[[str], None]
     announce: Callable[[str], None]
     store: ArtifactStore
 
 
-def converge(releases: Sequence[Release], world: World, ports: Ports, errands: Errands) -> None:
+def converge(releases: Sequence[Release], world: World, ports: Ports, errands: Errands, at: datetime) -> None:
     """Bring routes and deployments about, and send for the work that is due."""
     _routes(releases, world, ports)
     for release in releases:
@@ -36,7 +39,7 @@ def converge(releases: Sequence[Release], world: World, ports: Ports, errands: E
             if phase is Phase.VALIDATING:
                 errands.validate(release.pk)
             elif phase in DEPLOYED:
-                _deployments(release, world, ports, errands)
+                _deployments(release, world, ports, errands, at)
                 if phase is Phase.SMOKE_TESTING:
                     errands.smoke(release.pk)
         except AdapterError as error:
@@ -76,21 +79,33 @@ def _apply(wanted: Mapping[Route, RouteSetting], gone: Sequence[Route], ports: P
         logger.warning("the gateway did not take %d routes: %s", len(wanted) + len(gone), error)
 
 
-def _deployments(release: Release, world: World, ports: Ports, errands: Errands) -> None:
-    needed: list[tuple[str, ModelVersion, str]] = [(candidate_ref(release), release.version, release.digest)]
-    ref = stable_ref(release)
-    if ref is not None and release.stable is not None:
-        needed.append((ref, release.stable, release.stable.digest))
-    for name, version, digest in needed:
-        status = world.status.get(name)
-        if status is None or status.state is not TargetState.ABSENT:
+def _deployments(release: Release, world: World, ports: Ports, errands: Errands, at: datetime) -> None:
+    for ref, version, _ in deployments_of(release):
+        supply = world.supplies.get(ref)
+        if supply is None:
             continue
-        if not errands.store.holds(digest):
-            errands.fetch(version.pk)
-            continue
+        is_candidate = version.pk == release.version_id
         try:
-            ports.target.ensure(deployments.describe(release.endpoint, version, digest, errands.store))
+            if send_for(supply, version, errands):
+                continue
+            if is_candidate and release.phase == Phase.DEPLOYING:
+                manifests.try_dry(release, supply.deployment, ports.preflight, at)
+            ports.target.ensure(supply.deployment)
         except Refused as error:
-            if version.pk == release.version_id:
+            if is_candidate:
                 Release.objects.filter(pk=release.pk).update(refusal=str(error))
-            logger.warning("release %s: %s is refused: %s", release.pk, name, error)
+            logger.warning("release %s: %s is refused: %s", release.pk, ref, error)
+        else:
+            if is_candidate:
+                manifests.note_applied(release, at)
+
+
+def send_for(supply: Supply, version: ModelVersion, errands: Errands) -> bool:
+    """Send for what a deployment lacks; False when it lacks nothing. `Refused` when it cannot be had."""
+    if supply.lack is Lack.REFUSED:
+        raise Refused(supply.said)
+    if supply.lack is Lack.FETCHING:
+        errands.fetch(version.pk)
+    elif supply.lack is Lack.COPYING:
+        errands.mirror(supply.deployment.ref)
+    return supply.lack is not Lack.NOTHING

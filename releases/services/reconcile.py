@@ -132,7 +132,7 @@ def _place(release: Release) -> str:
 
 def _pass(releases: list[Release], ports: Ports, errands: Errands, at: datetime) -> int:
     seconds = at.timestamp()
-    world = look(releases, ports)
+    world = look(releases, ports, errands.store)
     taken, failed = _sample(releases, world, seconds)
     verdicts = {key: value.verdict for key, value in taken.items()}
     verdicts |= {key: _unjudged(error) for key, error in failed.items()}
@@ -152,7 +152,7 @@ def _pass(releases: list[Release], ports: Ports, errands: Errands, at: datetime)
     for outcome in stored:
         if why := failed.get(outcome.release.pk):
             Release.objects.filter(pk=outcome.release.pk).update(**_failure(outcome.release, why))
-    converge([outcome.release for outcome in stored], world, ports, errands)
+    converge([outcome.release for outcome in stored], world, ports, errands, at)
     return sum(1 for outcome in stored if outcome.decision.wake_in == 0)
 
 

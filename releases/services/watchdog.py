@@ -12,9 +12,10 @@ from releases.domain.release import DEPLOYED, Phase, TargetState
 from releases.domain.routing import Arm, Route, RouteSetting
 from releases.models import Deployment, Endpoint, Environment, Release
 from releases.ports import AdapterError, Ports, Refused, TargetStatus
-from releases.services import deployments, history, places, rescaling
-from releases.services.converge import Errands
+from releases.services import deployments, history, manifests, places, rescaling
+from releases.services.converge import Errands, send_for
 from releases.services.scaling import difference, scaling
+from releases.services.supplies import look_for
 from releases.services.traffic import doors
 from releases.services.world import ROUTED
 from tenants import audit
@@ -27,6 +28,7 @@ OWNED = sorted(DEPLOYED | ROUTED)
 def sweep(environments: Sequence[Environment], ports: Ports, errands: Errands, at: datetime) -> None:
     """One look at all endpoints of one place and at what stands around them; raises `Unreachable` when it
     cannot look."""
+    manifests.record_ends(environments, ports.preflight, errands.store, at)
     places.guard(environments, ports.guard, at)
     endpoints = list(
         Endpoint.objects.select_related("tenant", "environment", "model", "stable__model")
@@ -69,17 +71,15 @@ def _serve(
         drift = ""
         if found.state is TargetState.ABSENT:
             drift = f"{version.version} was not running; it is being started again"
-            if not errands.store.holds(version.digest):
-                errands.fetch(version.pk)
-            else:
-                drift = _ensure(endpoint, ports, errands) or drift
+            waits = _ensure(endpoint, ports, errands)
+            drift = f"{drift}: {waits}" if waits else drift
         elif found.digest is not None and found.digest != version.digest:
             drift = f"serves {found.digest[:19]}, released was {version.digest[:19]}"
         elif found.state is TargetState.FAILED:
             drift = f"{version.version} does not run: {found.detail}"
             _ensure(endpoint, ports, errands)  # a supervisor that gave up is asked to try again
         elif drift := difference(found, wanted.of(endpoint)):
-            drift = _ensure(endpoint, ports, errands) or drift
+            drift = _rescale(endpoint, ports, errands) or drift
             rescaling.record(endpoint, drift[:300], at)
         if drift != endpoint.drift:
             endpoint.drift = drift[:300]
@@ -87,6 +87,21 @@ def _serve(
 
 
 def _ensure(endpoint: Endpoint, ports: Ports, errands: Errands) -> str:
+    """Ask the target for stable; a sentence when it cannot be asked yet, or refuses."""
+    version = endpoint.stable
+    assert version is not None  # noqa: S101 - see the caller
+    supply = look_for(endpoint, version, version.digest, errands.store, ports.mirror)
+    try:
+        if send_for(supply, version, errands):
+            return supply.said
+        ports.target.ensure(supply.deployment)
+    except Refused as error:
+        return str(error)
+    return ""
+
+
+def _rescale(endpoint: Endpoint, ports: Ports, errands: Errands) -> str:
+    """It runs, so it lacks nothing; a sentence when the target refuses."""
     version = endpoint.stable
     assert version is not None  # noqa: S101 - see the caller
     try:

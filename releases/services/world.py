@@ -9,11 +9,13 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from releases.domain.plan import TrafficSplit
-from releases.domain.release import DEPLOYED, JUDGED, Effect, Phase, Seen
+from releases.domain.release import DEPLOYED, JUDGED, Effect, Phase, Seen, TargetState
 from releases.domain.routing import Arm, Route, RouteSetting
-from releases.models import Release
+from releases.models import ModelVersion, Release
 from releases.ports import AdapterError, Counters, Missing, Ports, TargetStatus
+from releases.services.artifacts import ArtifactStore
 from releases.services.deployments import deployment_ref
+from releases.services.supplies import Lack, Supply, look_for
 from releases.services.traffic import Doors, doors
 
 logger = logging.getLogger(__name__)
@@ -24,18 +26,23 @@ ROUTED = JUDGED | {Phase.SMOKE_TESTING, Phase.ROLLING_BACK}
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """What was seen. `routes` is None when the gateway does not answer, `why_no_routes` says why."""
+    """What was seen. `routes` is None when the gateway does not answer, `why_no_routes` says why.
+    `supplies`: of the deployments that are not there, how far their artifacts are."""
 
     status: Mapping[str, TargetStatus] = field(default_factory=dict)
     routes: Mapping[Route, RouteSetting | None] | None = None
     why_no_routes: str = ""
     counters: Mapping[str, Counters | Missing] = field(default_factory=dict)
     doors: Doors = field(default_factory=Doors)
+    supplies: Mapping[str, Supply] = field(default_factory=dict)
 
     def seen(self, ref: str | None) -> Seen:
         """A deployment's health for the state machine."""
         status = self.status.get(ref) if ref else None
-        return Seen() if status is None else Seen(status.state, status.detail)
+        if ref is None or status is None:
+            return Seen()
+        supply = self.supplies.get(ref)
+        return Seen(status.state, supply.said if supply and supply.said else status.detail)
 
     def address(self, ref: str, route: Route) -> str | None:
         """Where a deployment answers: from its target, or else from the route that names it."""
@@ -47,7 +54,7 @@ class World:
         return next((arm.address for arm in arms if arm and arm.ref == ref), None)
 
 
-def look(releases: Sequence[Release], ports: Ports) -> World:
+def look(releases: Sequence[Release], ports: Ports, store: ArtifactStore) -> World:
     """Look at everything these releases depend on."""
     refs: set[str] = set()
     routes: set[Route] = set()
@@ -65,7 +72,37 @@ def look(releases: Sequence[Release], ports: Ports) -> World:
     seen, why = _ask("gateway", lambda: ports.router.read(routes)) if routes else ({}, "")
     counters = dict(ports.metrics.read(measured)) if measured else {}
     led = doors(r.endpoint for r in releases if Phase(r.phase) in ROUTED) if routes else Doors()
-    return World(status=status, routes=seen, why_no_routes=why, counters=counters, doors=led)
+    supplies = _supplies(releases, status, ports, store)
+    return World(
+        status=status, routes=seen, why_no_routes=why, counters=counters, doors=led, supplies=supplies
+    )
+
+
+def _supplies(
+    releases: Sequence[Release], status: Mapping[str, TargetStatus], ports: Ports, store: ArtifactStore
+) -> dict[str, Supply]:
+    """Of what is to be deployed and is not there. A mirror that is away is asked once, not once a release."""
+    found: dict[str, Supply] = {}
+    for release in releases:
+        if Phase(release.phase) not in DEPLOYED:
+            continue
+        for ref, version, digest in deployments_of(release):
+            known = status.get(ref)
+            if known is None or known.state is not TargetState.ABSENT:
+                continue
+            found[ref] = look_for(release.endpoint, version, digest, store, ports.mirror)
+            if found[ref].lack is Lack.UNKNOWN:
+                return found
+    return found
+
+
+def deployments_of(release: Release) -> list[tuple[str, ModelVersion, str]]:
+    """What a release needs to run: ref, version and digest of the candidate, then of stable."""
+    needed = [(candidate_ref(release), release.version, release.digest)]
+    ref = stable_ref(release)
+    if ref is not None and release.stable is not None:
+        needed.append((ref, release.stable, release.stable.digest))
+    return needed
 
 
 def candidate_ref(release: Release) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 from releases.domain.version import Change
 from releases.models import Endpoint, Environment, ModelVersion, Release, Transition
-from releases.services import catalog, commands, smoke, validate, watchdog
+from releases.services import catalog, commands, smoke, supplies, validate, watchdog
 from releases.services.artifacts import ArtifactStore, restore
 from releases.services.converge import Errands
 from releases.services.reconcile import reconcile
@@ -114,11 +114,12 @@ class Rig:
     def errands(self) -> Errands:
         if not self.works:
             lost = lambda _: None  # noqa: E731 - one message that nobody gets
-            return Errands(validate=lost, smoke=lost, fetch=lost, announce=lost, store=self.store)
+            return Errands(lost, lost, lost, lost, lost, store=self.store)
         return Errands(
             validate=lambda pk: validate.validate(pk, self.world.ports, self.store, self.clock),
             smoke=lambda pk: smoke.smoke_test(pk, self.world.ports, self.clock),
             fetch=lambda pk: restore(ModelVersion.objects.get(pk=pk), self.world.registry, self.store),
+            mirror=lambda ref: supplies.copy(ref, lambda place: self.world.ports, self.store, self.clock),
             announce=lambda pk: catalog.announce(self.world.registry, Release.objects.get(pk=pk), self.at),
             store=self.store,
         )

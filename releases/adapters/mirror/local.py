@@ -6,6 +6,9 @@ from releases.ports import Deployment
 class LocalMirror:
     """Port `ArtifactMirror`."""
 
+    def address(self, deployment: Deployment) -> str:
+        return str(deployment.artifact)
+
     def holds(self, deployment: Deployment) -> bool:
         return deployment.artifact.is_dir()
 

@@ -62,6 +62,9 @@ class S3Mirror:
         self._clients: dict[str, Any] = {}
         self._made_by = 0
 
+    def address(self, deployment: Deployment) -> str:
+        return self._place(deployment).uri
+
     def holds(self, deployment: Deployment) -> bool:
         """One question: is the marker there?"""
         place = self._place(deployment)

@@ -18,7 +18,7 @@ from releases.ports import Ports, Unreachable
 from releases.services import locks
 from releases.services.artifacts import ArtifactStore
 from releases.services.checks import Line, Outcome, Result, Stage, by_release, failed, skipped
-from releases.services.validate import contents, contract, earlier, origin, quality
+from releases.services.validate import contents, contract, earlier, origin, quality, target
 from releases.services.validate.subject import Subject
 
 logger = logging.getLogger(__name__)
@@ -39,6 +39,7 @@ class Check:
 CHECKS = (
     Check("version", origin.version),
     Check("artifact", origin.artifact, ("version",)),
+    Check("preflight", target.preflight, ("artifact",)),
     Check("pickle", contents.pickle, ("artifact",)),
     Check("signature", contract.signature, ("version",)),
     Check("loads", contents.loads, ("artifact", "pickle")),
@@ -55,7 +56,11 @@ def validate(release_id: str, ports: Ports, store: ArtifactStore, clock: Clock) 
             return False
         release = (
             Release.objects.select_related(
-                "endpoint__environment__requires_success_in", "endpoint__model", "version__model", "stable"
+                "endpoint__tenant",
+                "endpoint__environment__requires_success_in",
+                "endpoint__model",
+                "version__model",
+                "stable",
             )
             .filter(pk=release_id, phase=Phase.VALIDATING)
             .first()
@@ -65,7 +70,7 @@ def validate(release_id: str, ports: Ports, store: ArtifactStore, clock: Clock) 
         if progress([release])[release.pk].progress is not Progress.PENDING:
             return True
         ValidationCheck.objects.filter(release=release, stage=Stage.VALIDATION).delete()
-        return _run(Subject(release, ports, store), clock)
+        return _run(Subject(release, ports, store, clock), clock)
 
 
 def _run(subject: Subject, clock: Clock) -> bool:

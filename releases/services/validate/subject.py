@@ -1,6 +1,8 @@
 """What the checks look at, and what earlier ones found out for later ones."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from releases.models import ModelVersion, Release
@@ -15,6 +17,7 @@ class Subject:
     release: Release
     ports: Ports
     store: ArtifactStore
+    clock: Callable[[], datetime]
     registered: RegisteredVersion | None = None
     artifact: Path | None = None
 
