@@ -6,11 +6,104 @@ As in `answers`, the serializers only document what `services.document` describe
 from rest_framework import serializers
 
 from releases.api.answers import Fields, PlanSerializer, SplitSerializer
+from releases.domain.connection import METRIC_SOURCES
 from releases.domain.traffic import TIERS
 
 
+class FindingSerializer(Fields):
+    """One thing that a connection needs."""
+
+    name = serializers.CharField()
+    is_good = serializers.BooleanField()
+    said = serializers.CharField()
+
+
+class KubernetesSerializer(Fields):
+    """The connection to a cluster, and what the workers last saw there; secrets are named, never told."""
+
+    cluster = serializers.CharField()
+    namespace = serializers.CharField()
+    gateway_url = serializers.URLField()
+    istio_gateway = serializers.CharField()
+    artifacts = serializers.CharField()
+    artifacts_secret = serializers.CharField(help_text="The secret's name.")
+    model_image = serializers.CharField()
+    cpu_request = serializers.CharField()
+    cpu_limit = serializers.CharField()
+    memory_request = serializers.CharField()
+    memory_limit = serializers.CharField()
+    start_seconds = serializers.IntegerField()
+    metrics_from = serializers.ChoiceField(METRIC_SOURCES)
+    prometheus_url = serializers.CharField()
+    drift = serializers.ListField(
+        child=serializers.CharField(), help_text="What is not in the cluster as it is wanted here."
+    )
+    looked_at = serializers.DateTimeField(allow_null=True)
+    findings = FindingSerializer(many=True, help_text="Of the last examination of the connection.")
+    examined_at = serializers.DateTimeField(allow_null=True)
+
+
+class ScalingSerializer(Fields):
+    """A HorizontalPodAutoscaler in plain words; null: the metric is left out."""
+
+    min_replicas = serializers.IntegerField()
+    max_replicas = serializers.IntegerField()
+    cpu_percent = serializers.IntegerField(allow_null=True)
+    requests_per_second = serializers.IntegerField(allow_null=True)
+    queue = serializers.CharField()
+    queue_depth = serializers.IntegerField(allow_null=True)
+    scale_down_window_seconds = serializers.IntegerField()
+    scale_down_percent = serializers.IntegerField()
+    scale_down_period_seconds = serializers.IntegerField()
+    scale_up_window_seconds = serializers.IntegerField()
+    scale_up_percent = serializers.IntegerField()
+    scale_up_pods = serializers.IntegerField()
+    scale_up_period_seconds = serializers.IntegerField()
+
+
+class AutoscalingSerializer(Fields):
+    """What models get, and those that have a policy of their own."""
+
+    default = ScalingSerializer()
+    models = serializers.DictField(child=ScalingSerializer())
+
+
+class NetworkRulesSerializer(Fields):
+    """A NetworkPolicy: labels as key=value, ports of TCP."""
+
+    models = serializers.CharField()
+    callers = serializers.CharField()
+    models_port = serializers.IntegerField()
+    registry = serializers.CharField()
+    registry_port = serializers.IntegerField()
+    storage = serializers.CharField()
+    storage_port = serializers.IntegerField()
+    dns = serializers.CharField()
+
+
+class CallersSerializer(Fields):
+    """How callers prove which tenant they are; nothing set: the header is believed."""
+
+    issuer = serializers.CharField()
+    jwks_uri = serializers.CharField()
+    claim = serializers.CharField()
+    audiences = serializers.ListField(child=serializers.CharField())
+    namespaces = serializers.ListField(child=serializers.CharField())
+    principals = serializers.ListField(child=serializers.CharField())
+    portal = serializers.CharField()
+
+
+class NetworkSerializer(Fields):
+    """Who may talk to the models; `policy` null: the namespace is open."""
+
+    policy = NetworkRulesSerializer(allow_null=True)
+    callers = CallersSerializer()
+
+
 class EnvironmentSerializer(Fields):
-    """The policy of an environment and where it serves; never secrets."""
+    """The policy of an environment and where it serves; never secrets.
+
+    `kubernetes`, `autoscaling` and `network` are null where it serves on the portal's own machine."""
 
     name = serializers.CharField()
     position = serializers.IntegerField()
@@ -21,6 +114,9 @@ class EnvironmentSerializer(Fields):
     requires_success_in = serializers.CharField(allow_null=True)
     metric_tolerance = serializers.FloatField()
     default_plan = PlanSerializer()
+    kubernetes = KubernetesSerializer(allow_null=True)
+    autoscaling = AutoscalingSerializer(allow_null=True)
+    network = NetworkSerializer(allow_null=True)
 
 
 class HoldSerializer(Fields):

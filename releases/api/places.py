@@ -1,7 +1,5 @@
 """Environments and endpoints over HTTP."""
 
-from typing import Any
-
 from django.conf import settings
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -9,29 +7,14 @@ from rest_framework.response import Response
 from releases.api.answers import ReleaseSerializer
 from releases.api.pagination import Pages
 from releases.api.place_answers import EndpointSerializer, EnvironmentSerializer
+from releases.api.place_requests import EnvironmentForm
 from releases.api.releases import with_forecast
-from releases.api.requests import EnvironmentForm, NoQuery, ReasonForm
+from releases.api.requests import NoQuery, ReasonForm
 from releases.api.schema import described, listed
 from releases.api.tenant import TenantViewSet
 from releases.models import Endpoint, Environment
-from releases.services import commands, document, find
+from releases.services import commands, document, find, place_document
 from tenants.roles import Capability
-
-
-def environment_json(environment: Environment) -> dict[str, Any]:
-    """The policy of an environment and where it serves."""
-    earlier = environment.requires_success_in
-    return {
-        "name": environment.name,
-        "position": environment.position,
-        "target": environment.target,
-        "gateway": settings.GATEWAY_URL,
-        "approvals_required": environment.approvals_required,
-        "approval_ttl_seconds": environment.approval_ttl_seconds,
-        "requires_success_in": None if earlier is None else earlier.name,
-        "metric_tolerance": environment.metric_tolerance,
-        "default_plan": environment.plan().to_json(),
-    }
 
 
 class EnvironmentViews(TenantViewSet):
@@ -44,21 +27,33 @@ class EnvironmentViews(TenantViewSet):
         """All environments, in the order in which a version goes through them."""
         self.query(NoQuery)
         rows = Environment.objects.filter(tenant=self.actor.tenant).select_related("requires_success_in")
-        return Pages("position", "name").answer(request, rows, lambda page: map(environment_json, page))
+        return Pages("position", "name").answer(request, rows, place_document.of_environments)
 
     @described("get_environments", EnvironmentSerializer, summary="One environment")
     def retrieve(self, request: Request, tenant: str, environment: str) -> Response:
         """One environment by name."""
-        return Response(environment_json(find.environment(self.actor, environment)))
+        found = find.environment(self.actor, environment)
+        return Response(place_document.of_environments([found])[0])
 
     @described(
-        "change_environments", EnvironmentSerializer, summary="Change the policy", form=EnvironmentForm
+        "change_environments",
+        EnvironmentSerializer,
+        summary="Change policy and connection",
+        form=EnvironmentForm,
     )
     def partial_update(self, request: Request, tenant: str, environment: str) -> Response:
-        """Change the policy; releases that run keep what was frozen into them."""
-        changes = self.content(EnvironmentForm)
-        changed = commands.change_environment(self.actor, environment, changes, at=self.now())
-        return Response(environment_json(changed))
+        """Change policy, connection, autoscaling and network policy; workers bring it about in seconds.
+
+        Releases that run keep the policy that was frozen into them. An environment in which something serves
+        stays where it is: moving it is a conflict."""
+        changed = commands.change_whole_environment(
+            self.actor,
+            environment,
+            self.content(EnvironmentForm),
+            clusters=settings.KUBERNETES_CLUSTERS,
+            at=self.now(),
+        )
+        return Response(place_document.of_environments([changed])[0])
 
 
 class EndpointViews(TenantViewSet):

@@ -78,16 +78,6 @@ class VersionForm(StrictSerializer):
     description = serializers.CharField(max_length=LONGEST_TEXT, required=False, allow_blank=True, default="")
 
 
-class EnvironmentForm(StrictSerializer):
-    """Changes to a policy; what is absent stays."""
-
-    approvals_required = serializers.IntegerField(required=False, min_value=0, max_value=20)
-    approval_ttl_seconds = serializers.IntegerField(required=False, min_value=60, max_value=30 * 86_400)
-    requires_success_in = serializers.CharField(required=False, allow_null=True, max_length=40)
-    metric_tolerance = serializers.FloatField(required=False, min_value=0, max_value=1)
-    default_plan = PlanField(required=False)
-
-
 class RuleForm(StrictSerializer):
     """Requests with this tier get this model; null: all tiers without a rule of their own."""
 

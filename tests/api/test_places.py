@@ -10,7 +10,7 @@ from releases.models import Hold
 from tenants.models import AuditEvent
 from tenants.roles import Role
 from tests import factories
-from tests.api.conftest import HERE, Call, Scene, assert_documented
+from tests.api.conftest import HERE, Call, Scene, assert_documented, send
 from tests.api.test_problems import assert_problem
 
 ENDPOINT_KEYS = [
@@ -145,3 +145,135 @@ def test_endpoints_of_another_tenant_are_not_listed(call: Call, scene: Scene) ->
         ("production", "cider"),
         ("production", "mead"),
     }
+
+
+# ---- on Kubernetes -------------------------------------------------------------------------------
+CONNECTION = {
+    "cluster": "main",
+    "namespace": "acme-lab",
+    "gateway_url": "https://models.example.com",
+    "artifacts": "s3://models/acme",
+    "artifacts_secret": "models-s3",
+}
+
+
+@pytest.fixture
+def lab(scene: Scene, settings: Any) -> str:
+    """An environment in which nothing serves yet, and two clusters."""
+    settings.KUBERNETES_CLUSTERS = {"main": "/secret/kubeconfig", "edge": "in-cluster"}
+    return f"environments/{factories.environment(scene.cast.acme, 'lab', position=5).name}/"
+
+
+def test_environment_on_this_machine_has_no_cluster_and_nothing_that_scales(call: Call) -> None:
+    shown = call("get", "environments/production/").json()
+    assert (shown["kubernetes"], shown["autoscaling"], shown["network"]) == (None, None, None)
+
+
+def test_environment_is_connected_scaled_and_protected_in_one_change(call: Call, lab: str) -> None:
+    body = {
+        "kubernetes": CONNECTION,
+        "autoscaling": {"default": {"max_replicas": 5}, "models": {"wine": {"cpu_percent": None}}},
+        "network": {"policy": {"models_port": 8000}, "callers": {"namespaces": ["shop"]}},
+    }
+    answer = call("patch", lab, body=body)
+    assert_documented("patch", HERE + lab, answer)
+    shown = answer.json()
+    assert (shown["target"], shown["gateway"]) == ("seldon", "https://models.example.com")
+    assert shown["kubernetes"].items() >= {**CONNECTION, "cpu_request": "500m", "drift": []}.items()
+    scaling = shown["autoscaling"]
+    assert (scaling["default"]["max_replicas"], scaling["default"]["cpu_percent"]) == (5, 70)
+    assert scaling["models"]["wine"]["max_replicas"] == 5  # begins with what it had inherited
+    assert scaling["models"]["wine"]["cpu_percent"] is None
+    assert shown["network"]["policy"]["models_port"] == 8000
+    assert shown["network"]["callers"]["namespaces"] == ["shop"]
+    listed = call("get", "environments/")
+    assert_documented("get", HERE + "environments/", listed)
+    assert listed.json()["results"][-1] == shown
+
+
+def test_environment_change_lays_a_subset_over_what_is_there(call: Call, lab: str) -> None:
+    call("patch", lab, body={"kubernetes": CONNECTION, "network": {"policy": {"dns": "app=dns"}}})
+    shown = call("patch", lab, body={"kubernetes": {"cpu_limit": "4"}, "network": {"policy": {}}}).json()
+    assert shown["kubernetes"].items() >= {**CONNECTION, "cpu_limit": "4"}.items()
+    assert shown["network"]["policy"]["dns"] == "app=dns"
+    body: dict[str, Any] = {
+        "network": {"policy": None},
+        "autoscaling": {"default": None, "models": {"wine": None}},
+    }
+    shown = call("patch", lab, body=body).json()
+    assert shown["network"]["policy"] is None
+    assert shown["autoscaling"]["models"] == {}
+    shown = call("patch", lab, body={"kubernetes": None}).json()
+    assert (shown["target"], shown["kubernetes"], shown["autoscaling"]) == ("local", None, None)
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"kubernetes": {**CONNECTION, "cluster": "mars"}}, "kubernetes.cluster"),
+        ({"kubernetes": {**CONNECTION, "namespace": "Acme"}}, "kubernetes.namespace"),
+        ({"kubernetes": {**CONNECTION, "cpu_limit": "1m"}}, "kubernetes.cpu_limit"),
+        ({"kubernetes": {**CONNECTION, "token": "x"}}, "kubernetes.token"),
+        ({"kubernetes": {**CONNECTION, "start_seconds": "long"}}, "kubernetes.start_seconds"),
+        (
+            {"kubernetes": CONNECTION, "autoscaling": {"default": {"max_replicas": 1}}},
+            "autoscaling.default.max_replicas",
+        ),
+        ({"kubernetes": CONNECTION, "autoscaling": {"models": {"rum": {}}}}, "autoscaling.models.rum"),
+        (
+            {"kubernetes": CONNECTION, "autoscaling": {"models": {"wine": {"min_replicas": 0}}}},
+            "autoscaling.models.wine.min_replicas",
+        ),
+        ({"kubernetes": CONNECTION, "network": {"policy": {"dns": "dns"}}}, "network.policy.dns"),
+        (
+            {"kubernetes": CONNECTION, "network": {"callers": {"issuer": "https://id.example.com"}}},
+            "network.callers.jwks_uri",
+        ),
+        ({"kubernetes": CONNECTION, "approvals_required": -1}, "approvals_required"),
+    ],
+)
+def test_environment_bad_part_is_named_and_nothing_of_the_change_is_done(
+    call: Call, lab: str, body: dict[str, Any], field: str
+) -> None:
+    before = call("get", lab).json()
+    answer = call("patch", lab, body=body)
+    problem = assert_problem(answer, 422, answer.json()["code"])
+    assert list(problem["errors"]) == [field]
+    assert "/secret" not in answer.text
+    assert call("get", lab).json() == before
+    assert not AuditEvent.objects.filter(subject="lab").exists()
+
+
+def test_environment_first_connection_names_what_is_missing(call: Call, lab: str) -> None:
+    problem = call("patch", lab, body={"kubernetes": {"cluster": "main"}}).json()
+    assert set(problem["errors"]) == {
+        *("kubernetes.namespace", "kubernetes.gateway_url"),
+        *("kubernetes.artifacts", "kubernetes.artifacts_secret"),
+    }
+
+
+def test_environment_in_which_something_serves_stays_where_it_is(call: Call, lab: str) -> None:
+    answer = call("patch", "environments/production/", body={"kubernetes": CONNECTION})
+    assert_problem(answer, 409, "conflict")
+    assert call("get", "environments/production/").json()["target"] == "local"
+
+
+def test_environment_that_does_not_scale_refuses_a_policy(call: Call) -> None:
+    for body in ({"autoscaling": {"default": {}}}, {"network": {"policy": {}}}):
+        assert_problem(call("patch", "environments/production/", body=body), 409, "conflict")
+
+
+def test_environment_of_another_tenant_is_404_for_every_part_of_a_change(scene: Scene, lab: str) -> None:
+    answer = send("patch", HERE + lab, scene.stranger[1], {"kubernetes": CONNECTION})
+    assert_problem(answer, 404, "not_found")
+
+
+def test_environment_keeps_the_namespace_of_another_tenant_to_itself(
+    call: Call, scene: Scene, lab: str
+) -> None:
+    theirs = factories.environment(scene.cast.globex, "secret-lab")
+    factories.kubernetes(theirs, namespace=CONNECTION["namespace"])
+    answer = call("patch", lab, body={"kubernetes": CONNECTION})
+    assert list(assert_problem(answer, 422, "invalid")["errors"]) == ["kubernetes.namespace"]
+    assert "globex" not in answer.text
+    assert "secret-lab" not in answer.text

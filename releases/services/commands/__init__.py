@@ -7,6 +7,7 @@ from releases.services.commands.acting import act, allowed_acts
 from releases.services.commands.approving import decide_approval
 from releases.services.commands.endpoints import lift_hold, return_to_previous
 from releases.services.commands.filing import check_request, file_release
+from releases.services.commands.place_changes import change_whole_environment
 from releases.services.commands.places import (
     ask_for_examination,
     connect,
@@ -25,6 +26,7 @@ __all__ = [
     "allowed_acts",
     "ask_for_examination",
     "change_environment",
+    "change_whole_environment",
     "check_request",
     "connect",
     "decide_approval",
