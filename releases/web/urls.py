@@ -3,7 +3,7 @@
 from django.urls import path, register_converter
 from django.urls.converters import StringConverter
 
-from releases.web import acts, catalog, endpoints, filing, overview, releases, retrospectives
+from releases.web import acts, catalog, endpoints, filing, overview, releases, retrospectives, traffic
 
 app_name = "web"
 
@@ -32,4 +32,8 @@ urlpatterns = [
     path("endpoints/", endpoints.index, name="endpoints"),
     path("endpoints/<slug:environment>/<slug:model>/back/", endpoints.go_back, name="back"),
     path("endpoints/<slug:environment>/<slug:model>/lift/", endpoints.lift, name="lift"),
+    path("traffic/", traffic.index, name="traffic"),
+    path("traffic/<slug:environment>/change/", traffic.change, name="change-traffic"),
+    path("traffic/<slug:service>/remove/", traffic.remove, name="remove-service"),
+    path("add-service/", traffic.add, name="add-service"),
 ]

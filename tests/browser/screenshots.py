@@ -29,6 +29,7 @@ def addresses(page: Page, portal: str, tenant: str) -> dict[str, str]:
         "new-release": f"{home}releases/new/",
         "models": f"{home}models/",
         "endpoints": f"{home}endpoints/",
+        "traffic": f"{home}traffic/",
     }
     answer = page.request.get(f"{portal}/api/v1/tenants/{tenant}/releases/?limit=100")
     for release in answer.json()["results"]:

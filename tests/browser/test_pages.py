@@ -21,6 +21,7 @@ PATHS = (
     "models/",
     "models/wine/",
     "endpoints/",
+    "traffic/",
     "releases/{canary}/",
 )
 

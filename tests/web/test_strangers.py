@@ -20,11 +20,20 @@ PATHS = [
     "endpoints/",
     "endpoints/production/mead/back/",
     "endpoints/production/mead/lift/",
+    "traffic/",
+    "traffic/production/change/",
+    "traffic/quality/remove/",
+    "add-service/",
 ]
 POSTS = [
     path
     for path in PATHS
-    if path.endswith(("/new/", "/pause/", "/decide/", "add-model/", "/back/", "/lift/"))
+    if path.endswith(
+        (
+            *("/new/", "/pause/", "/decide/", "add-model/", "/back/", "/lift/"),
+            *("/change/", "/remove/", "add-service/"),
+        )
+    )
 ]
 
 
@@ -72,7 +81,16 @@ def test_it_lets_a_viewer_change_nothing(scene: Scene, login: Login, path: str) 
 
 @pytest.mark.parametrize(
     "path",
-    ["", "releases/", "releases/{canary}/", "releases/{waiting}/", "approvals/", "models/", "endpoints/"],
+    [
+        "",
+        "releases/",
+        "releases/{canary}/",
+        "releases/{waiting}/",
+        "approvals/",
+        "models/",
+        "endpoints/",
+        "traffic/",
+    ],
 )
 def test_it_shows_a_viewer_no_buttons(scene: Scene, login: Login, path: str) -> None:
     page = login("cleo").get(address(scene, path)).content.decode()
@@ -85,6 +103,9 @@ def test_it_shows_a_viewer_no_buttons(scene: Scene, login: Login, path: str) -> 
         "/back/",
         "/lift/",
         "add-model",
+        "add-service",
+        "/remove/",
+        "/change/",
     ):
         assert link not in page
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from releases.domain.release import ACTIVE
-from releases.domain.traffic import TIERS, TrafficRule, in_order, revision
+from releases.domain.traffic import TIERS, TrafficRule, in_order, resolve, revision
 from releases.models import Endpoint, Environment, RegisteredModel, Release, Service, ServiceRule
 from releases.services.commands.traffic import WantedMapping
 from tenants.access import Actor
@@ -49,13 +49,15 @@ class Serving:
 
 @dataclass(frozen=True, slots=True)
 class RuleChange:
-    """One cell that the draft changes; an empty model is none."""
+    """One cell that the draft changes; an empty model is none. `answering`: the model that the cell's
+    requests get then, which is the default's where the cell has none."""
 
     service: str
     tier: str | None
     before: str
     after: str
-    serving: Serving = field(default_factory=Serving)
+    answering: str
+    serving: Serving
 
     @property
     def text(self) -> str:
@@ -139,12 +141,13 @@ class TrafficTable:
     @property
     def changes(self) -> list[RuleChange]:
         """What the draft changes, cell by cell."""
-        return [
-            RuleChange(row.service.name, cell.tier, cell.saved, cell.model, cell.serving or Serving())
-            for row in self.rows
-            for cell in row.cells
-            if cell.is_changed
-        ]
+        return [self._change(row, cell) for row in self.rows for cell in row.cells if cell.is_changed]
+
+    def _change(self, row: ServiceRow, cell: Cell) -> RuleChange:
+        rule = resolve(row.rules, cell.tier)
+        answering = rule.model if rule else ""
+        serving = self.serving.get(answering, Serving())
+        return RuleChange(row.service.name, cell.tier, cell.saved, cell.model, answering, serving)
 
     @property
     def overtaken(self) -> list[ServiceRow]:

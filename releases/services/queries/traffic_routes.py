@@ -57,11 +57,11 @@ def _heading(table: TrafficTable, model: str) -> str:
     environment = table.environment
     place = KubernetesPlace.objects.filter(environment=environment).first()
     if place is None:
-        name = f"route {environment.tenant.slug}/{environment.name}/{model}, also for"
+        name = f"route {environment.tenant.slug}/{environment.name}/{model} also takes"
     else:
-        name = f"virtualservice/portal-{model} in {place.namespace}, also for"
+        name = f"virtualservice/portal-{model} in {place.namespace} also takes"
     serving = table.serving.get(model)
-    return name if serving and serving.answers else f"{name} (made with the first release of {model})"
+    return name if serving and serving.answers else f"{name}, once it is there"
 
 
 def _told(environment: Environment, found: tuple[ServiceMatch, ...]) -> list[str]:
@@ -76,9 +76,7 @@ def _told(environment: Environment, found: tuple[ServiceMatch, ...]) -> list[str
             told[TIER_HEADER] = match.tier
         elif match.unless:
             told[TIER_HEADER] = {"not": list(match.unless)}
-        lines.append(
-            "- " + yaml.safe_dump(told, default_flow_style=True, sort_keys=False, width=1_000).strip()
-        )
+        lines.append(yaml.safe_dump(told, default_flow_style=True, sort_keys=False, width=1_000).strip())
     return lines
 
 
