@@ -29,3 +29,16 @@ def check_urls(**kwargs: Any) -> list[CheckMessage]:
         for name in names
         if not (value := str(getattr(settings, name))).startswith(("http://", "https://"))
     ]
+
+
+@register()
+def check_gateway_token(**kwargs: Any) -> list[CheckMessage]:
+    """The portal's token for gateways has hosts to which it may be shown, and they are mere hosts."""
+    hosts = settings.GATEWAY_TOKEN_HOSTS
+    if bool(settings.GATEWAY_TOKEN_FILE) == bool(hosts) and not any(
+        set(host) & set("/:@ ") for host in hosts
+    ):
+        return []
+    said = f"GATEWAY_TOKEN_FILE is {settings.GATEWAY_TOKEN_FILE!r} and GATEWAY_TOKEN_HOSTS is {hosts!r}."
+    hint = "Set both or none; hosts without scheme and port, for example models.example.org."
+    return [Error(said, hint=hint, id="mlops_portal.E004")]

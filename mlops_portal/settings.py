@@ -134,6 +134,11 @@ ARTIFACTS = Path(env.str("PORTAL_ARTIFACTS", str(VAR / "artifacts")))
 KUBERNETES_CLUSTERS: dict[str, str] = env.dict("KUBERNETES_CLUSTERS", {})
 # The S3 where artifacts are mirrored for clusters; credentials as boto3 finds them (AWS_ACCESS_KEY_ID, ...).
 ARTIFACTS_S3_ENDPOINT = env.str("ARTIFACTS_S3_ENDPOINT", "")
+# The token with which the portal's smoke tests come in at gateways of clusters: a projected service account
+# token, or what else their issuer gives out; read anew each time. It opens all tenants' models, and tenants
+# name their gateways themselves: it is shown to these hosts only.
+GATEWAY_TOKEN_FILE = env.str("GATEWAY_TOKEN_FILE", "")
+GATEWAY_TOKEN_HOSTS: list[str] = env.list("GATEWAY_TOKEN_HOSTS", [])
 
 # Validation of a model: what its process may use at most.
 VALIDATION_SECONDS = env.int("VALIDATION_SECONDS", 60)

@@ -27,6 +27,7 @@ from releases.models import (
 )
 from releases.services import approvals
 from releases.services.baseline import baseline_of
+from releases.services.entrances import Entrance, entrances
 
 RELATED = ("tenant", "endpoint__environment", "endpoint__model", "version", "stable")
 """What to select with releases that are to be described, so that none costs a query of its own."""
@@ -153,19 +154,25 @@ def of_transition(transition: Transition) -> dict[str, Any]:
 
 
 def of_endpoints(endpoints: Sequence[Endpoint], at: datetime) -> list[dict[str, Any]]:
-    """What serves at each endpoint at this time; two queries for all of them."""
+    """What serves at each endpoint at this time; a handful of queries for all of them."""
     places = [endpoint.pk for endpoint in endpoints]
     active = Release.objects.select_related("version").filter(endpoint__in=places, phase__in=ACTIVE)
     releases = {release.endpoint_id: release for release in active}
     standing = Hold.objects.select_related("version").filter(endpoint__in=places, lifted_at__isnull=True)
     holds = {hold.endpoint_id: hold for hold in standing.order_by("placed_at")}  # the newest stays
+    ways = entrances(endpoints)
     return [
-        {**_endpoint(place, releases.get(place.pk), holds.get(place.pk)), "baseline": _baseline(place, at)}
+        {
+            **_endpoint(place, releases.get(place.pk), holds.get(place.pk), ways[place.pk]),
+            "baseline": _baseline(place, at),
+        }
         for place in endpoints
     ]
 
 
-def _endpoint(endpoint: Endpoint, release: Release | None, hold: Hold | None) -> dict[str, Any]:
+def _endpoint(
+    endpoint: Endpoint, release: Release | None, hold: Hold | None, entrance: Entrance
+) -> dict[str, Any]:
     share = 0 if release is None else release.split_candidate
     route = endpoint.route
     return {
@@ -175,8 +182,8 @@ def _endpoint(endpoint: Endpoint, release: Release | None, hold: Hold | None) ->
         "previous": version_of(endpoint.previous),
         "candidate": None if release is None else release.version.version,
         "split": {"stable": 100 - share, "candidate": share},
-        "url": f"{settings.GATEWAY_URL}/{route.tenant}/{route.environment}/v2/models/{route.model}",
-        "headers": {},
+        "url": entrance.url,
+        "headers": dict(entrance.headers),
         "hold": None if hold is None else of_hold(hold),
     }
 

@@ -9,13 +9,19 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+
+from django.conf import settings
 
 from releases.domain.release import Phase, Progress, Work
-from releases.models import Release, ValidationCheck
+from releases.models import Endpoint, Release, ValidationCheck
+from releases.models.places import TargetKind
 from releases.ports import Answer, Ports, Unreachable
 from releases.services import locks
 from releases.services.checks import Line, Outcome, Result, Stage, by_release, failed, passed
+from releases.services.entrances import entrances
 from releases.services.world import candidate_ref
 
 logger = logging.getLogger(__name__)
@@ -24,8 +30,8 @@ DEPLOYMENT_HEADER = "x-portal-deployment"
 REQUESTS = 3
 TIMEOUT_SECONDS = 10.0
 CHECKS = ("status", "outputs", "latency")
-# The gateway does not know the deployment yet, or cannot connect to it yet.
-_TOO_EARLY = frozenset({404, 502, 503, 504})
+# The gateway does not know the deployment or the caller's key yet, or cannot connect yet.
+_TOO_EARLY = frozenset({401, 403, 404, 502, 503, 504})
 
 Clock = Callable[[], datetime]
 
@@ -80,13 +86,27 @@ def _run(release: Release, ports: Ports, clock: Clock) -> None:
 
 def _ask(release: Release, expected: Expected, ports: Ports) -> list[Answer]:
     url = ports.router.url(release.endpoint.route)
-    headers = {DEPLOYMENT_HEADER: candidate_ref(release)}
+    headers = {**_credentials(release.endpoint, url), DEPLOYMENT_HEADER: candidate_ref(release)}
     answers: list[Answer] = []
     for _ in range(REQUESTS):
         answers.append(ports.gateway.infer(url, expected.example, headers, TIMEOUT_SECONDS))
         if answers[-1].status != 200:
             break
     return answers
+
+
+def _credentials(endpoint: Endpoint, url: str) -> dict[str, str]:
+    """What a caller of this endpoint has to send; gateways of clusters that are known see the portal's token."""
+    headers = dict(entrances([endpoint])[endpoint.pk].headers)
+    is_known = urlsplit(url).hostname in settings.GATEWAY_TOKEN_HOSTS
+    if settings.GATEWAY_TOKEN_FILE and is_known and endpoint.environment.target == TargetKind.SELDON:
+        try:
+            # Read each time: a projected token is replaced long before it expires.
+            token = Path(settings.GATEWAY_TOKEN_FILE).read_text().strip()
+            headers["authorization"] = f"Bearer {token}"
+        except OSError as error:
+            raise Unreachable(f"GATEWAY_TOKEN_FILE cannot be read: {error}") from error
+    return headers
 
 
 def _expected(release: Release) -> Expected | None:
