@@ -34,17 +34,19 @@ class FakeMirror:
 
 @dataclass
 class FakePreflight:
-    """Finds `problems` with every deployment; `before` is what is said to be there."""
+    """Finds `problems` with every deployment; `before` is what is said to be there, `after` what would be
+    (made of the deployment when it is empty)."""
 
     reachable: bool = True
     before: str = ""
+    after: str = ""
     problems: tuple[Problem, ...] = ()
 
     def preview(self, deployment: Deployment) -> Preview:
         if not self.reachable:
             raise Unreachable("the target does not answer")
         after = f"name: {deployment.ref}\nversion: {deployment.version}\n"
-        return Preview(self.before, after, self.problems)
+        return Preview(self.before, self.after or after, self.problems)
 
 
 @dataclass
