@@ -240,12 +240,8 @@ class FakeRouter:
 
 
 def _refuse_impossible(route: Route, setting: RouteSetting) -> None:
-    if setting.candidate is None and (setting.split.candidate or setting.split.shadow):
-        raise Refused(f"{route.name}: there is no candidate to give traffic to")
-    if setting.stable is None and (setting.split.shadow or 0 < setting.split.candidate < 100):
-        raise Refused(f"{route.name}: there is no stable version to share the traffic with")
-    if setting.stable and setting.candidate and setting.stable.ref == setting.candidate.ref:
-        raise Refused(f"{route.name}: {setting.stable.ref} cannot be stable and candidate at once")
+    if why := setting.impossibility():
+        raise Refused(f"{route.name}: {why}")
 
 
 @dataclass

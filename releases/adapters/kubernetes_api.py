@@ -8,7 +8,7 @@ import json
 import os
 import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
@@ -20,6 +20,7 @@ Manifest = dict[str, Any]
 FIELD_MANAGER = "mlops-portal"
 IN_CLUSTER = "in-cluster"
 APPLY = "application/apply-patch+yaml"  # JSON is YAML
+JSON_PATCH = "application/json-patch+json"
 METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 LONGEST_MESSAGE = 600
 _CREDENTIALS = re.compile(r"(?i)((?:bearer|token|password|authorization)\W+)[\w.~+/-]{8,}=*")
@@ -161,6 +162,27 @@ class Cluster:
         path = kind.path(meta.get("namespace"), meta["name"])
         return self._call("PATCH", path, query, manifest, APPLY)
 
+    def settle(self, manifest: Mapping[str, Any]) -> None:
+        """Make the object's spec this one and nothing more.
+
+        A server-side apply leaves what others have added to a map, as a label to a selector: if there is such
+        a thing, the spec is replaced as a whole."""
+        after = self.apply(manifest)
+        if after.get("spec") == manifest["spec"]:
+            return
+        kind, meta = KINDS[manifest["kind"]], manifest["metadata"]
+        changes = [
+            {
+                "op": "test",
+                "path": "/metadata/resourceVersion",
+                "value": after["metadata"]["resourceVersion"],
+            },
+            {"op": "replace", "path": "/spec", "value": manifest["spec"]},
+        ]
+        query = {"fieldManager": FIELD_MANAGER, "fieldValidation": "Strict"}
+        path = kind.path(meta.get("namespace"), meta["name"])
+        self._call("PATCH", path, query, changes, JSON_PATCH)
+
     def create(self, kind: Kind, body: Mapping[str, Any], namespace: str | None = None) -> Manifest:
         """POST: for reviews, which are no objects, and for what nobody else may have made at the same time
         (`Conflict`)."""
@@ -186,7 +208,7 @@ class Cluster:
         method: str,
         path: str,
         query: Mapping[str, str] | None = None,
-        body: Mapping[str, Any] | None = None,
+        body: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
         content_type: str = "application/json",
         accept: str = "application/json",
     ) -> Manifest:
@@ -195,7 +217,7 @@ class Cluster:
         client.update_params_for_auth(headers, [], ["BearerToken"], path, method, body)
         url = client.configuration.host.rstrip("/") + path + (f"?{urlencode(query)}" if query else "")
         # The vendor writes plain JSON itself and refuses bytes of it; everything else it takes as bytes.
-        is_plain = body is None or content_type == "application/json"
+        is_plain = body is None or "json" in content_type
         sent = body if is_plain else json.dumps(body).encode()
         try:
             answer = client.rest_client.request(

@@ -4,6 +4,7 @@ Shared by target, preflight and connection, which know nothing of each other.
 """
 
 from dataclasses import dataclass
+from typing import Protocol
 
 from releases.adapters import seldon_objects as seldon
 from releases.adapters.kubernetes_api import Cluster
@@ -42,7 +43,20 @@ class SeldonPlace:
         return SeldonDeployments(self.cluster, self.namespace, self.tenant, self.environment)
 
 
-def namespace_refusal(found: Read | None, place: SeldonPlace) -> str:
+class OfNamespace(Protocol):
+    """What of a place says whose namespace it is."""
+
+    @property
+    def cluster(self) -> Cluster: ...
+
+    @property
+    def namespace(self) -> str: ...
+
+    @property
+    def tenant(self) -> str: ...
+
+
+def namespace_refusal(found: Read | None, place: OfNamespace) -> str:
     """Why the portal does not use the namespace, as it was found; empty when all is well. The label is what
     ties a namespace to a tenant: only who rules the cluster can set it."""
     wanted = f"{seldon.TENANT}={place.tenant}"

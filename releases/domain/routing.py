@@ -39,8 +39,8 @@ class RouteSetting:
     `matches` are the requests for services that come here too, sorted. `access` tells which keys open the
     route (a fingerprint of them, empty: it is open to all); what the keys are only the router knows.
 
-    `doubt` is never wanted: a setting that was read says there, in a sentence, why it is not wholly in effect,
-    as when two engines that both lead traffic disagree."""
+    `doubt` is never wanted: a setting that was read says there, in a sentence, why it is not wholly in
+    effect, as when two engines that both lead traffic disagree."""
 
     split: TrafficSplit
     stable: Arm | None
@@ -52,6 +52,17 @@ class RouteSetting:
     def splits_like(self, other: "RouteSetting") -> bool:
         """Whether both send traffic to the same deployments in the same shares."""
         return replace(self, matches=(), access="") == replace(other, matches=(), access="")
+
+    def impossibility(self) -> str:
+        """Why no gateway could do this, in words; empty when one can."""
+        split, stable, candidate = self.split, self.stable, self.candidate
+        if candidate is None and (split.candidate or split.shadow):
+            return "there is no candidate to give traffic to"
+        if stable is None and (split.shadow or 0 < split.candidate < 100):
+            return "there is no stable version to share the traffic with"
+        if stable and candidate and stable.ref == candidate.ref:
+            return f"{stable.ref} cannot be stable and candidate at once"
+        return ""
 
 
 def fingerprint(keys: Iterable[str]) -> str:

@@ -47,13 +47,8 @@ def check(route: Route, setting: RouteSetting) -> None:
             raise Refused(f"{route.name}: {arm.ref[:80]!r} cannot be the name of a deployment")
         if arm and not ADDRESS.fullmatch(arm.address):
             raise Refused(f"{route.name}: {arm.address[:80]!r} is not an IPv4 address with a port")
-    split, stable, candidate = setting.split, setting.stable, setting.candidate
-    if candidate is None and (split.candidate or split.shadow):
-        raise Refused(f"{route.name}: there is no candidate to give traffic to")
-    if stable is None and (split.shadow or 0 < split.candidate < 100):
-        raise Refused(f"{route.name}: there is no stable version to share the traffic with")
-    if stable and candidate and stable.ref == candidate.ref:
-        raise Refused(f"{route.name}: {stable.ref} cannot be stable and candidate at once")
+    if why := setting.impossibility():
+        raise Refused(f"{route.name}: {why}")
 
 
 def clusters_of(setting: RouteSetting) -> dict[str, Resource]:
