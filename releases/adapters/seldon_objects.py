@@ -6,10 +6,15 @@ A predictor's labels and annotations never change while it lives: they reach the
 restart these. The roles of the split are annotations of the SeldonDeployment itself, which reach no pod.
 """
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
+from releases.domain.manifests.names import GRAPH_NODE as GRAPH_NODE
+from releases.domain.manifests.names import REF as REF
+from releases.domain.manifests.names import autoscaler_name as autoscaler_name
+from releases.domain.manifests.names import predictor_name as predictor_name
+from releases.domain.manifests.names import seldon_deployment_name as seldon_deployment_name
+from releases.domain.manifests.names import workload_name as workload_name
 from releases.domain.routing import Arm
 
 Manifest = dict[str, Any]
@@ -22,8 +27,6 @@ ENVIRONMENT = "mlops-portal.io/environment"
 MODEL = "mlops-portal.io/model"
 MANAGED_BY = "app.kubernetes.io/managed-by"
 PORTAL = "mlops-portal"
-# Label of a predictor, and so of its Deployment and its pods.
-REF = "mlops-portal.io/ref"
 # Annotations of a predictor.
 DIGEST = "mlops-portal.io/digest"
 VERSION = "mlops-portal.io/version"
@@ -35,36 +38,14 @@ SELDON_ID = "seldon-deployment-id"
 SELDON_APP = "seldon-app"
 SERVICE_NAME = "kubernetes.io/service-name"  # of an EndpointSlice
 
-GRAPH_NODE = "model"  # of the only node of the graph, and so of its container
 EXECUTOR = "seldon-container-engine"
 EXECUTOR_PORT = 8000
 LONGEST_NAME = 63
 
 
-def seldon_deployment_name(model: str) -> str:
-    """The SeldonDeployment of an endpoint."""
-    return model
-
-
-def predictor_name(version: str) -> str:
-    """The predictor of a version: 1.4.0 is v1-4-0, 2.0.0-rc.1 is v2-0-0-rc-1."""
-    return "v" + re.sub(r"[^a-z0-9]+", "-", version.lower()).strip("-")
-
-
 def service_name(seldon_deployment: str, predictor: str) -> str:
     """The Service of a predictor, that is of its executor."""
     return f"{seldon_deployment}-{predictor}"
-
-
-def workload_name(seldon_deployment: str, predictor: str) -> str:
-    """The Deployment of a predictor."""
-    return f"{seldon_deployment}-{predictor}-0-{GRAPH_NODE}"
-
-
-def autoscaler_name(seldon_deployment: str, predictor: str) -> str:
-    """The HorizontalPodAutoscaler of a predictor. Ours, and not called like the Deployment: the operator
-    deletes an autoscaler of that name when the SeldonDeployment has no hpaSpec."""
-    return f"portal-{seldon_deployment}-{predictor}"
 
 
 def virtual_service_name(model: str) -> str:

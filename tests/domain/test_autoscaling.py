@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from releases.domain.autoscaling import LIMITS, Autoscaling
 from releases.domain.errors import Invalid
-from releases.domain.manifests.autoscaling import autoscaler, autoscaler_spec, autoscaling
+from releases.domain.manifests.autoscaling import Scaled, autoscaler, autoscaler_spec, autoscaling
 
+WINE = Scaled("acme", "production", "wine", "1.4.0", "acme-production-wine-v1-4-0-9f3ac1d2", "acme-prod")
 METRICS = ("cpu_percent", "requests_per_second", "queue_depth")
 
 
@@ -131,12 +132,12 @@ def test_autoscaling_of_any_numbers_is_within_the_limits_or_names_a_field(values
 @given(values)
 def test_autoscaler_read_back_is_what_was_written(values: dict[str, Any]) -> None:
     wanted = scalable(values)
-    assert autoscaling(autoscaler("portal-wine", "wine", "acme", {}, wanted)) == wanted
+    assert autoscaling(autoscaler(WINE, wanted)) == wanted
 
 
 def test_autoscaler_read_back_knows_what_an_api_server_writes_otherwise() -> None:
     wanted = Autoscaling(requests_per_second=1_000, queue_depth=2_000_000)
-    found = copy.deepcopy(autoscaler("portal-wine", "wine", "acme", {}, wanted))
+    found = copy.deepcopy(autoscaler(WINE, wanted))
     found["spec"]["metrics"][1]["pods"]["target"]["averageValue"] = "1k"
     found["spec"]["metrics"][2]["external"]["target"]["value"] = "2M"
     found["spec"]["metrics"].reverse()
@@ -161,7 +162,7 @@ def test_autoscaler_read_back_knows_what_an_api_server_writes_otherwise() -> Non
     ],
 )
 def test_autoscaler_that_says_what_we_cannot_say_is_read_as_none(change: Any) -> None:
-    found = copy.deepcopy(autoscaler("portal-wine", "wine", "acme", {}, Autoscaling()))
+    found = copy.deepcopy(autoscaler(WINE, Autoscaling()))
     change(found["spec"])
     assert autoscaling(found) is None
 
@@ -172,3 +173,19 @@ def test_autoscaling_without_a_queue_is_equal_whatever_the_queue_was_called() ->
 
 def test_autoscaling_in_words_tells_replicas_and_metrics() -> None:
     assert Autoscaling(queue_depth=None).describe() == "2 to 20 replicas by CPU 70 % and 100 requests/s"
+
+
+def test_autoscaler_is_an_object_of_our_own_for_the_deployment_that_seldon_makes() -> None:
+    made = autoscaler(WINE, Autoscaling())
+    assert made["metadata"] == {
+        "name": "portal-wine-v1-4-0",
+        "namespace": "acme-prod",
+        "labels": {
+            "app.kubernetes.io/managed-by": "mlops-portal",
+            "mlops-portal.io/tenant": "acme",
+            "mlops-portal.io/environment": "production",
+            "mlops-portal.io/model": "wine",
+            "mlops-portal.io/ref": WINE.ref,
+        },
+    }
+    assert made["spec"]["scaleTargetRef"]["name"] == "wine-v1-4-0-0-model"

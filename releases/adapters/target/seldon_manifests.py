@@ -16,6 +16,7 @@ from releases.adapters.artifact_uri import artifact_place
 from releases.adapters.seldon_objects import Manifest
 from releases.adapters.seldon_place import SeldonPlace
 from releases.domain.kubernetes_syntax import labels
+from releases.domain.manifests.autoscaling import Scaled
 from releases.domain.manifests.autoscaling import autoscaler as horizontal_pod_autoscaler
 from releases.ports import Deployment, Refused
 
@@ -99,16 +100,15 @@ def autoscaler(deployment: Deployment, place: SeldonPlace) -> Manifest | None:
     """The version's HorizontalPodAutoscaler; None when it does not scale."""
     if deployment.autoscaling is None:
         return None
-    of = seldon.seldon_deployment_name(deployment.model)
-    name = seldon.predictor_name(deployment.version)
-    said = seldon.labels(deployment.tenant, deployment.environment, deployment.model)
-    return horizontal_pod_autoscaler(
-        seldon.autoscaler_name(of, name),
-        seldon.workload_name(of, name),
-        place.namespace,
-        {**said, seldon.REF: deployment.ref},
-        deployment.autoscaling,
+    scaled = Scaled(
+        tenant=deployment.tenant,
+        environment=deployment.environment,
+        model=deployment.model,
+        version=deployment.version,
+        ref=deployment.ref,
+        namespace=place.namespace,
     )
+    return horizontal_pod_autoscaler(scaled, deployment.autoscaling)
 
 
 def owned_by(manifest: Manifest, owner: Manifest) -> Manifest:

@@ -5,11 +5,13 @@ change of it restarts the pods.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from releases.domain.autoscaling import Autoscaling
 from releases.domain.errors import Invalid
 from releases.domain.kubernetes_syntax import quantity
+from releases.domain.manifests import names, ownership
 
 REQUESTS_METRIC = "requests_per_second"
 QUEUE_METRIC = "sqs_queue_depth"
@@ -26,16 +28,36 @@ def autoscaler_spec(wanted: Autoscaling) -> dict[str, Any]:
     }
 
 
-def autoscaler(
-    name: str, deployment: str, namespace: str, labels: Mapping[str, str], wanted: Autoscaling
-) -> dict[str, Any]:
-    """The whole object, for the Deployment of that name."""
-    target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": deployment}
+@dataclass(frozen=True, slots=True)
+class Scaled:
+    """A version that scales: whose it is, and where."""
+
+    tenant: str
+    environment: str
+    model: str
+    version: str
+    ref: str
+    namespace: str
+
+
+def autoscaler(scaled: Scaled, wanted: Autoscaling) -> dict[str, Any]:
+    """The whole object, for the Deployment that Seldon Core makes of the version."""
+    of = names.seldon_deployment_name(scaled.model)
+    predictor = names.predictor_name(scaled.version)
+    workload = names.workload_name(of, predictor)
+    labels = ownership.labels(scaled.tenant, scaled.environment)
     return {
         "apiVersion": "autoscaling/v2",
         "kind": "HorizontalPodAutoscaler",
-        "metadata": {"name": name, "namespace": namespace, "labels": dict(labels)},
-        "spec": {"scaleTargetRef": target, **autoscaler_spec(wanted)},
+        "metadata": {
+            "name": names.autoscaler_name(of, predictor),
+            "namespace": scaled.namespace,
+            "labels": {**labels, ownership.MODEL: scaled.model, names.REF: scaled.ref},
+        },
+        "spec": {
+            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": workload},
+            **autoscaler_spec(wanted),
+        },
     }
 
 
