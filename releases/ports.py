@@ -182,9 +182,6 @@ class Protection:
 class Guard(Protocol):
     """Keeps callers apart. Every call raises `Unreachable` or `Refused`."""
 
-    def render(self, wanted: Protection) -> str:
-        """The manifests as YAML; empty where the target needs none."""
-
     def apply(self, wanted: Protection) -> None:
         """Bring them about; what is no longer wanted goes. Repeatable."""
 

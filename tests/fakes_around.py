@@ -57,9 +57,6 @@ class FakeGuard:
     in_effect: dict[tuple[str, str], Protection] = field(default_factory=dict)
     weak: list[str] = field(default_factory=list)  # why it does not protect all the same
 
-    def render(self, wanted: Protection) -> str:
-        return f"tenant: {wanted.tenant}\n"
-
     def apply(self, wanted: Protection) -> None:
         self._connect()
         self.in_effect[wanted.tenant, wanted.environment] = wanted

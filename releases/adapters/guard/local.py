@@ -8,9 +8,6 @@ from releases.ports import Protection
 class LocalGuard:
     """Port `Guard`."""
 
-    def render(self, wanted: Protection) -> str:
-        return ""
-
     def apply(self, wanted: Protection) -> None:
         """Routes carry their keys themselves."""
 
