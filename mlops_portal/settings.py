@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from csp.constants import NONE, SELF
+from django.contrib.messages import constants as message_levels
 from environs import Env
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -202,6 +203,7 @@ LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
 USE_TZ = True
 USE_I18N = False
+MESSAGE_TAGS = {message_levels.ERROR: "danger"}
 STATIC_URL = "/static/"
 STATIC_ROOT = VAR / "static"
 PLOTLY = Path(getattr(find_spec("plotly"), "origin", "")).parent

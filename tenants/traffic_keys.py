@@ -17,6 +17,10 @@ PREFIX = "mlk_"
 HEADER = "x-api-key"
 
 
+class NotPossible(Exception):
+    """A sentence for the person who asked: there is no such key, or nobody could come in without it."""
+
+
 def text_of(slug: str, sequence: int) -> str:
     """The text of a tenant's key."""
     secret = hmac.new(settings.SECRET_KEY.encode(), f"traffic:{slug}:{sequence}".encode(), hashlib.sha256)
@@ -46,6 +50,34 @@ def make(tenant: Tenant, *, by: str, at: datetime, request_id: str = "") -> Traf
             actor=by,
             action="traffic_key.made",
             subject=f"traffic key {key.sequence}",
+            request_id=request_id,
+        )
+    return key
+
+
+def retire(
+    tenant: Tenant, sequence: int, *, reason: str, by: str, at: datetime, request_id: str = ""
+) -> TrafficKey:
+    """From now on the key opens nothing; raises `NotPossible`, for the last living key as well."""
+    with transaction.atomic():
+        Tenant.objects.select_for_update().get(pk=tenant.pk)
+        living = TrafficKey.objects.filter(tenant=tenant, retired_at__isnull=True)
+        key = living.filter(sequence=sequence).first()
+        if key is None:
+            raise NotPossible(f"There is no living traffic key {sequence}.")
+        if living.count() == 1:
+            raise NotPossible(
+                f"Traffic key {sequence} is the only one, and callers need one. Make another one first."
+            )
+        key.retired_at = at
+        key.save(update_fields=["retired_at"])
+        audit.record(
+            tenant,
+            at=at,
+            actor=by,
+            action="traffic_key.retired",
+            subject=f"traffic key {sequence}",
+            detail={"reason": reason},
             request_id=request_id,
         )
     return key

@@ -96,7 +96,7 @@ def _ask(release: Release, expected: Expected, ports: Ports) -> list[Answer]:
 
 
 def _credentials(endpoint: Endpoint, url: str) -> dict[str, str]:
-    """What a caller of this endpoint has to send; gateways of clusters that are known see the portal's token."""
+    """What a caller of this endpoint has to send; known gateways of clusters see the portal's token."""
     headers = dict(entrances([endpoint])[endpoint.pk].headers)
     is_known = urlsplit(url).hostname in settings.GATEWAY_TOKEN_HOSTS
     if settings.GATEWAY_TOKEN_FILE and is_known and endpoint.environment.target == TargetKind.SELDON:

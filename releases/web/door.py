@@ -83,3 +83,8 @@ def status_of(error: DomainError) -> int:
 def said(request: HttpRequest, text: str) -> None:
     """Tell the person on the next page what was done."""
     messages.success(request, text)
+
+
+def refused(request: HttpRequest, text: str) -> None:
+    """Tell the person on the next page why nothing was done."""
+    messages.error(request, text)

@@ -3,7 +3,17 @@
 from django.urls import path, register_converter
 from django.urls.converters import StringConverter
 
-from releases.web import acts, catalog, endpoints, filing, overview, releases, retrospectives, traffic
+from releases.web import (
+    acts,
+    catalog,
+    endpoints,
+    filing,
+    overview,
+    releases,
+    retrospectives,
+    traffic,
+    traffic_keys,
+)
 
 app_name = "web"
 
@@ -36,4 +46,6 @@ urlpatterns = [
     path("traffic/<slug:environment>/change/", traffic.change, name="change-traffic"),
     path("traffic/<slug:service>/remove/", traffic.remove, name="remove-service"),
     path("add-service/", traffic.add, name="add-service"),
+    path("traffic/keys/", traffic_keys.make, name="make-traffic-key"),
+    path("traffic/keys/<int:sequence>/retire/", traffic_keys.retire, name="retire-traffic-key"),
 ]

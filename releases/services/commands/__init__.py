@@ -17,6 +17,7 @@ from releases.services.commands.places import (
 )
 from releases.services.commands.settings import add_environment, add_model, change_environment
 from releases.services.commands.traffic import add_service, remove_service, set_mapping, set_mappings
+from releases.services.commands.traffic_keys import make_traffic_key, retire_traffic_key
 
 __all__ = [
     "act",
@@ -33,7 +34,9 @@ __all__ = [
     "disconnect",
     "file_release",
     "lift_hold",
+    "make_traffic_key",
     "remove_service",
+    "retire_traffic_key",
     "return_to_previous",
     "set_autoscaling",
     "set_mapping",
