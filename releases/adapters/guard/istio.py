@@ -127,8 +127,8 @@ class IstioGuard:
             port = server.get("port") or {}
             if str(port.get("protocol", "")).upper() not in HTTP or "PASSTHROUGH" in str(server.get("tls")):
                 raise Refused(
-                    f"the Gateway {namespace}/{gateway} also serves port {port.get('number')} and does not read "
-                    "HTTP there: Istio would deny everything on it. Name one with pods of its own"
+                    f"the Gateway {namespace}/{gateway} does not read HTTP on its port {port.get('number')}: "
+                    "Istio would deny everything there. Name a Gateway with pods of its own"
                 )
         return pods
 
