@@ -7,7 +7,7 @@ from releases.domain.forecast import Forecast, ForecastKind, Spread
 from releases.domain.plan import RolloutPlan
 from releases.domain.release import TERMINAL, Gate
 from releases.domain.verdict import Verdict
-from releases.models import Approval, Hold, Release, Transition, ValidationCheck
+from releases.models import Approval, Hold, Release, ReleaseManifest, Transition, ValidationCheck
 from releases.services import charts, find, forecasts
 from releases.services.approvals import counts, gates
 from releases.services.commands import allowed_acts
@@ -16,6 +16,7 @@ from releases.services.queries.banner import Banner, Facts, banner_of
 from releases.services.queries.buttons import WITH_TRAFFIC, Button, buttons_of
 from releases.services.queries.comparison import Comparison, compare
 from releases.services.queries.key_figures import KeyFigures, hold_of, key_figures
+from releases.services.queries.manifests import Manifests
 from releases.services.queries.samples import series_of
 from releases.services.queries.track import Mark, track_of
 from releases.services.queries.verdict_table import VerdictTable, table_of
@@ -42,6 +43,7 @@ class ReleasePage:
     transitions: tuple[Transition, ...]
     comparison: Comparison
     hold: Hold | None
+    manifests: Manifests | None
     buttons: list[Button]
     may_decide: bool
     why_not_decide: str
@@ -82,7 +84,10 @@ class ReleasePage:
     @property
     def seen(self) -> str:
         """Changes when something beyond figures has changed; the page tells it back with each request."""
-        return f"{self.release.phase}-{self.release.step}-{len(self.approvals)}-{int(self.hold is not None)}"
+        kept = self.manifests.row if self.manifests else None
+        moment = kept and (kept.ended_at or kept.applied_at or kept.at)
+        parts = (self.release.phase, self.release.step, len(self.approvals), int(self.hold is not None))
+        return "-".join(str(part) for part in (*parts, moment.timestamp() if moment else 0))
 
     @property
     def shows_charts(self) -> bool:
@@ -164,6 +169,7 @@ def release_page(actor: Actor, release_id: str, now: datetime) -> ReleasePage:
     transitions = tuple(Transition.objects.filter(release=release).order_by("sequence"))
     decisions = list(Approval.objects.filter(release=release).order_by("-at"))
     hold = Hold.objects.select_related("version").filter(release=release, lifted_at__isnull=True).first()
+    manifest = ReleaseManifest.objects.filter(release=release).first()
     gate = gates([release])[release.pk]
     allowed = allowed_acts(actor, release)
     verdict = release.last_verdict()
@@ -205,6 +211,7 @@ def release_page(actor: Actor, release_id: str, now: datetime) -> ReleasePage:
         transitions=transitions,
         comparison=compare(release.stable, release.version),
         hold=hold,
+        manifests=None if manifest is None else Manifests(manifest),
         buttons=buttons_of(release, allowed),
         may_decide=allowed["approve"] is None,
         why_not_decide=allowed["approve"] or "",
