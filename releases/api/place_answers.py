@@ -178,7 +178,8 @@ class RuleSerializer(Fields):
 class MappingSerializer(Fields):
     """Which model answers which caller of a service in an environment; the default comes first.
 
-    Callers POST to `url` + "/infer" with `headers`; `customer-tier` besides picks a rule."""
+    Callers POST to `url` + "/infer" with `headers` and what proves that they are this tenant's: a traffic key
+    or a token, which is never told here. `customer-tier` besides picks a rule."""
 
     service = serializers.CharField()
     environment = serializers.CharField()

@@ -15,7 +15,7 @@ from releases.api.tenant import TenantViewSet
 from releases.domain.traffic import TENANT_HEADER, TrafficRule
 from releases.models import Environment, Service
 from releases.services import commands, document, find
-from releases.services.callers import gateway_of, service_path
+from releases.services.callers import entry_of, service_path
 from releases.services.queries.traffic import Serving, mappings, serving
 from tenants.roles import Capability
 
@@ -31,7 +31,7 @@ class Place:
     @classmethod
     def of(cls, environment: Environment) -> "Place":
         """As it is now."""
-        return cls(environment, gateway_of(environment), serving(environment))
+        return cls(environment, entry_of(environment).gateway, serving(environment))
 
     def mapping_json(self, service: str, rules: Sequence[TrafficRule]) -> dict[str, Any]:
         """Which model answers which caller of a service here."""

@@ -1,6 +1,7 @@
-"""How callers come in: the public address of an environment's gateway, and what a request has to carry.
+"""How callers of services come in: the address of an environment's gateway, and what a request has to carry.
 
-Tells it for pages and API; knows no secret. What the gateway lets in is decided where routes are set.
+With placeholders where a secret stands, so that everybody who may look may read it. What the gateway lets in
+is decided where routes are set.
 """
 
 from dataclasses import dataclass
@@ -32,10 +33,15 @@ class Header:
         return f"-H {quote}{self.name}: {self.value}{quote}"
 
 
-def gateway_of(environment: Environment) -> str:
-    """The address of the gateway, without a slash at its end."""
-    place = _kubernetes(environment)
-    return settings.GATEWAY_URL if place is None else place.gateway_url.rstrip("/")
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """The gateway's address, without a slash at its end, and what callers send there. `is_tied`: nobody can
+    send the header `tenant` of somebody else. `warning`: what is amiss with that, empty: nothing."""
+
+    gateway: str
+    headers: tuple[Header, ...]
+    is_tied: bool
+    warning: str = ""
 
 
 def service_path(environment: str, service: str) -> str:
@@ -43,30 +49,35 @@ def service_path(environment: str, service: str) -> str:
     return f"/services/{environment}/v2/models/{service}"
 
 
-def headers(environment: Environment) -> list[Header]:
-    """What a request for a service of this environment carries (read with its tenant)."""
-    slug = environment.tenant.slug
-    tiers = " or ".join(TIERS)
-    return [
+def entry_of(environment: Environment) -> Entry:
+    """How one comes in to an environment (read with its tenant)."""
+    slug, tiers = environment.tenant.slug, " or ".join(TIERS)
+    headers = (
         Header(TENANT_HEADER, slug, "says whose service it is"),
         Header(TIER_HEADER, TIERS[0], f"{tiers}; without it, the default answers", is_optional=True),
-        *_proof(environment),
-    ]
+    )
+    place = KubernetesPlace.objects.filter(environment=environment).first()
+    return _local(environment, headers) if place is None else _of_cluster(place, slug, headers)
 
 
-def _proof(environment: Environment) -> list[Header]:
-    """How the caller proves that the header `tenant` may be believed."""
-    place = _kubernetes(environment)
-    if place is None:
-        if not TrafficKey.objects.filter(tenant=environment.tenant, retired_at__isnull=True).exists():
-            return []
-        why = f"a traffic key of {environment.tenant.slug}; it opens no other tenant's services"
-        return [Header(traffic_keys.HEADER, TRAFFIC_KEY, why)]
-    if place.jwt_issuer:
-        why = f"a token of {place.jwt_issuer} whose claim {place.jwt_claim} is {environment.tenant.slug}"
-        return [Header("authorization", f"Bearer {TOKEN}", why)]
-    return []
+def _local(environment: Environment, headers: tuple[Header, ...]) -> Entry:
+    slug = environment.tenant.slug
+    key = Header(
+        traffic_keys.HEADER, TRAFFIC_KEY, f"a traffic key of {slug}; it opens no other tenant's services"
+    )
+    has_key = TrafficKey.objects.filter(tenant=environment.tenant, retired_at__isnull=True).exists()
+    warning = "" if has_key else f"{slug} has no traffic key, so the gateway lets nobody in."
+    return Entry(settings.GATEWAY_URL, (*headers, key), True, warning)
 
 
-def _kubernetes(environment: Environment) -> KubernetesPlace | None:
-    return KubernetesPlace.objects.filter(environment=environment).first()
+def _of_cluster(place: KubernetesPlace, slug: str, headers: tuple[Header, ...]) -> Entry:
+    callers, gateway = place.callers, place.gateway_url.rstrip("/")
+    if callers.issuer:
+        why = f"a token of {callers.issuer} whose claim {callers.claim} is {slug}"
+        headers = (*headers, Header("authorization", f"Bearer {TOKEN}", why))
+    if callers.is_tied:
+        return Entry(gateway, headers, True)
+    warning = (
+        f"Nothing ties the header {TENANT_HEADER} to who is calling: whoever reaches the gateway may send it."
+    )
+    return Entry(gateway, headers, False, warning)

@@ -17,10 +17,11 @@ from releases.domain.errors import DomainError
 from releases.domain.traffic import TIERS
 from releases.models import Environment, Service
 from releases.services import commands, find
-from releases.services.callers import gateway_of, headers, service_path
+from releases.services.callers import Entry, entry_of, service_path
 from releases.services.commands.traffic import WantedMapping
 from releases.services.queries.traffic import TrafficTable, environments, mappings, traffic_table
 from releases.services.queries.traffic_effect import standstill
+from releases.services.queries.traffic_keys import shown_keys
 from releases.services.queries.traffic_routes import route_diff
 from releases.services.queries.traffic_tester import Request, way_of
 from releases.web.confirmations import Confirmation
@@ -120,14 +121,15 @@ def _table(
     }
     if place is not None:
         table = traffic_table(actor, place, draft)
-        asked = _asked(request.GET, table)
+        asked, entry = _asked(request.GET, table), entry_of(place)
         context |= {
             "table": table,
             "tiers": TIERS,
             "asked": asked,
-            "way": way_of(table, asked),
-            "access": _access(place, table, asked),
+            "way": way_of(table, asked, is_tied=entry.is_tied),
+            "access": _access(table, asked, entry),
             "standstill": standstill(place, timezone.now()),
+            "keys": shown_keys(actor, place),
         }
     return page(request, actor, "traffic/page.html", "traffic", context, status_of(error) if error else 200)
 
@@ -143,16 +145,16 @@ def _asked(data: QueryDict, table: TrafficTable) -> Request:
     )
 
 
-def _access(place: Environment, table: TrafficTable, asked: Request) -> dict[str, object]:
+def _access(table: TrafficTable, asked: Request, entry: Entry) -> dict[str, object]:
     """How callers come in: addresses, headers, and a request for the service in the tester."""
-    gateway, known = gateway_of(place), headers(place)
-    addresses = {
-        row.service.name: f"{gateway}{service_path(place.name, row.service.name)}/infer" for row in table.rows
+    at = {
+        row.service.name: f"{entry.gateway}{service_path(table.environment.name, row.service.name)}/infer"
+        for row in table.rows
     }
-    lines = [f"curl {addresses.get(asked.service) or next(iter(addresses.values()), '')}"]
-    lines += [header.option for header in known if not header.is_optional or header.value == asked.tier]
+    lines = [f"curl {at.get(asked.service) or next(iter(at.values()), '')}"]
+    lines += [sent.option for sent in entry.headers if not sent.is_optional or sent.value == asked.tier]
     lines += ["-H 'content-type: application/json'", "-d @request.json"]
-    return {"addresses": addresses, "headers": known, "curl": " \\\n  ".join(lines)}
+    return {"addresses": at, "entry": entry, "curl": " \\\n  ".join(lines)}
 
 
 def _review(

@@ -3,8 +3,10 @@
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
 from releases.models import Service, ServiceRule
+from tenants import traffic_keys
 from tenants.models import AuditEvent
 from tenants.roles import Role
 from tests import factories
@@ -114,6 +116,14 @@ def test_services_are_listed_with_their_mapping_in_every_environment(call: Call)
         "apples": {"staging": [{"tier": "premium", "model": "cider"}], "production": []},
         "quality": {"staging": [], "production": RULES},
     }
+
+
+def test_services_tell_no_key(call: Call, scene: Scene) -> None:
+    traffic_keys.make(scene.cast.acme, by="ada", at=timezone.now())
+    put(call, RULES)
+    said = call("get", "services/", Role.VIEWER).content.decode()
+    assert traffic_keys.PREFIX not in said
+    assert traffic_keys.keys_of(["acme"])["acme"][0] not in said
 
 
 def test_services_are_walked_page_by_page(call: Call) -> None:

@@ -277,22 +277,30 @@ def test_route_diff_shows_how_the_default_gives_way_to_a_new_tier(scene: Scene) 
 def test_tester_leads_a_request_where_the_gateway_does(
     scene: Scene, request_: Request, steps: list[str], end: str, detail: str
 ) -> None:
-    way = way_of(traffic_table(scene.ada, scene.place), request_)
+    way = way_of(traffic_table(scene.ada, scene.place), request_, is_tied=True)
     assert (way.steps, way.end, way.detail) == (steps, end, detail)
+
+
+def test_tester_promises_nothing_where_the_header_is_believed(scene: Scene) -> None:
+    table = traffic_table(scene.ada, scene.place)
+    way = way_of(table, Request("quality", "globex"), is_tied=False)
+    assert (way.end, way.detail) == ("No model of acme answers", "No rule of acme fits.")
 
 
 def test_tester_shows_the_split_of_a_canary(scene: Scene) -> None:
     wine = find.endpoint(scene.ada, "production", "wine")
     factories.release(wine, factories.version(wine.model, "1.1.0"), Phase.CANARY)
-    way = way_of(traffic_table(scene.ada, scene.place), Request("quality", "acme"))
+    way = way_of(traffic_table(scene.ada, scene.place), Request("quality", "acme"), is_tied=True)
     assert way.detail == "stable 1.0.0, 90 %; candidate 1.1.0, 10 %"
 
 
 def test_tester_tells_that_a_model_serves_nowhere_there(scene: Scene) -> None:
     commands.set_mapping(scene.ada, "quality", "production", [TrafficRule("premium", "perry")], at=AT)
     table = traffic_table(scene.ada, scene.place)
-    assert "nothing serves here yet" in way_of(table, Request("quality", "acme", "premium")).detail
-    assert "quality has no default" in way_of(table, Request("quality", "acme")).detail
+    assert (
+        "nothing serves here yet" in way_of(table, Request("quality", "acme", "premium"), is_tied=True).detail
+    )
+    assert "quality has no default" in way_of(table, Request("quality", "acme"), is_tied=True).detail
 
 
 def standing(place: Environment) -> str:

@@ -192,6 +192,13 @@ def test_it_gives_callers_their_address_and_an_example(scene: Scene, login: Logi
     assert key not in said
 
 
+def test_it_says_that_nobody_gets_in_without_a_key(scene: Scene, login: Login) -> None:
+    warning = "acme has no traffic key, so the gateway lets nobody in."
+    assert warning in text(login("ada").get(PAGE))
+    traffic_keys.make(scene.cast.acme, by="ada", at=timezone.now())
+    assert warning not in text(login("ada").get(PAGE))
+
+
 def test_it_gives_callers_of_a_cluster_its_gateway_and_the_token_that_it_asks_for(
     scene: Scene, login: Login
 ) -> None:
@@ -205,6 +212,7 @@ def test_it_gives_callers_of_a_cluster_its_gateway_and_the_token_that_it_asks_fo
         artifacts="s3://models/acme",
         artifacts_secret="models",
         jwt_issuer="https://login.example",
+        jwks_uri="https://login.example/keys",
     )
     client = login("ada")
     page = client.get(PAGE)
@@ -213,8 +221,11 @@ def test_it_gives_callers_of_a_cluster_its_gateway_and_the_token_that_it_asks_fo
     assert "a token of https://login.example whose claim tenant is acme" in said
     assert '-H "authorization: Bearer $TOKEN"' in said
     assert "x-api-key" not in said
+    assert "Nothing ties the header" not in said
     shown = client.post(CHANGE, form_of(page) | {"rule.quality.premium": "mead"})
     assert "virtualservice/portal-mead in acme-production also takes" in text(shown)
+    KubernetesPlace.objects.update(jwt_issuer="", jwks_uri="")
+    assert "Nothing ties the header tenant to who is calling" in text(client.get(PAGE))
 
 
 def test_it_adds_a_service(login: Login) -> None:

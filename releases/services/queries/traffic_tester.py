@@ -31,12 +31,13 @@ class Way:
     tone: str
 
 
-def way_of(table: TrafficTable, request: Request) -> Way:
-    """Where the request goes by the mapping that is saved."""
+def way_of(table: TrafficTable, request: Request, *, is_tied: bool) -> Way:
+    """Where the request goes by the mapping that is saved. `is_tied`: no caller of this tenant can send
+    the header of another."""
     environment = table.environment
     own = environment.tenant.slug
     if request.tenant != own:
-        return _stranger(request, own)
+        return _stranger(request, own, is_tied)
     steps = [f"{TENANT_HEADER}: {own} is this tenant"]
     row = next((row for row in table.rows if row.service.name == request.service), None)
     if row is None:
@@ -52,13 +53,15 @@ def way_of(table: TrafficTable, request: Request) -> Way:
     return _arrival(steps, rule.model, environment, table.serving.get(rule.model, Serving()))
 
 
-def _stranger(request: Request, own: str) -> Way:
+def _stranger(request: Request, own: str, is_tied: bool) -> Way:
     if not request.tenant:
         step = f"without the header {TENANT_HEADER} no rule fits"
         return Way([step], "No model answers", f"{NO_MODEL}.", "danger")
     step = f"{TENANT_HEADER}: {request.tenant} is not {own}"
-    why = f"No rule of {own} fits, and what lets {own}'s callers in opens no other tenant's services."
-    return Way([step], f"No model of {own} answers", why, "danger")
+    why = f"No rule of {own} fits"
+    if is_tied:
+        why += f", and what lets {own}'s callers in opens no other tenant's services"
+    return Way([step], f"No model of {own} answers", f"{why}.", "danger")
 
 
 def _of_tier(tier: str, has_rule: bool) -> str:
