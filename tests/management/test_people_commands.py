@@ -6,9 +6,11 @@ from io import StringIO
 import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
+from django.utils import timezone
 
 from releases.models import Environment
 from releases.services.notifications import secret_of
+from tenants import traffic_keys
 from tenants.models import Membership, Tenant, User
 
 pytestmark = pytest.mark.django_db
@@ -67,3 +69,21 @@ def test_callback_secret_is_the_key_that_signs() -> None:
     run("create_tenant", "acme", "--admin", "ada")
 
     assert run("callback_secret", "acme").strip() == secret_of(Tenant.objects.get())
+
+
+def test_traffic_key_prints_the_newest_living_key_and_no_other() -> None:
+    run("create_tenant", "acme", "--admin", "ada")
+    run("create_tenant", "globex", "--admin", "mallory")
+    first = run("traffic_key", "acme").strip()
+    acme = Tenant.objects.get(slug="acme")
+    traffic_keys.make(acme, by="ada", at=timezone.now())
+
+    second = run("traffic_key", "acme").strip()
+
+    assert traffic_keys.keys_of(["acme"])["acme"] == (second, first)
+    assert run("traffic_key", "globex").strip() not in (first, second)
+
+
+def test_traffic_key_of_an_unknown_tenant_is_refused() -> None:
+    with pytest.raises(CommandError, match="no tenant 'nowhere'"):
+        run("traffic_key", "nowhere")

@@ -24,6 +24,7 @@ PATHS = [
     "traffic/production/change/",
     "traffic/quality/remove/",
     "add-service/",
+    "traffic/keys/1/retire/",
 ]
 POSTS = [
     path
@@ -31,7 +32,7 @@ POSTS = [
     if path.endswith(
         (
             *("/new/", "/pause/", "/decide/", "add-model/", "/back/", "/lift/"),
-            *("/change/", "/remove/", "add-service/"),
+            *("/change/", "/remove/", "add-service/", "/retire/"),
         )
     )
 ]
@@ -106,6 +107,7 @@ def test_it_shows_a_viewer_no_buttons(scene: Scene, login: Login, path: str) -> 
         "add-service",
         "/remove/",
         "/change/",
+        "/keys/",
     ):
         assert link not in page
 
