@@ -98,13 +98,14 @@ def test_schema_refusal_names_the_field(place: SeldonPlace) -> None:
 
 
 def test_quota_refusal_is_told(cluster: TestCluster, place: SeldonPlace) -> None:
-    hard = {"count/seldondeployments.machinelearning.seldon.io": "0"}
+    hard = {"count/horizontalpodautoscalers.autoscaling": "0"}
     cluster.api.create(QUOTA, {"metadata": {"name": "none"}, "spec": {"hard": hard}}, place.namespace)
     until(
-        lambda: (cluster.api.get(QUOTA, "none", place.namespace) or {}).get("status", {}).get("hard"),
+        lambda: (cluster.api.get(QUOTA, "none", place.namespace) or {}).get("status", {}).get("used"),
         "the quota is counted",
     )
-    said = fields(look(place, deployment("1.4.0")))
+    said = fields(look(place, deployment("1.4.0", autoscaling=Autoscaling())))
+    assert "does not take the HorizontalPodAutoscaler" in said["metadata.name"]
     assert "exceeded quota: none" in said["metadata.name"]
 
 
