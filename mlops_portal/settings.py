@@ -133,6 +133,8 @@ ARTIFACTS = Path(env.str("PORTAL_ARTIFACTS", str(VAR / "artifacts")))
 # Clusters that environments may be on: name=kubeconfig, separated by commas; `in-cluster` instead of a path
 # is the service account of the pod that this runs in.
 KUBERNETES_CLUSTERS: dict[str, str] = env.dict("KUBERNETES_CLUSTERS", {})
+# The http:// URL of a proxy through which the pods of clusters are asked for their metrics; empty: directly.
+KUBERNETES_POD_PROXY = env.str("KUBERNETES_POD_PROXY", "")
 # The S3 where artifacts are mirrored for clusters; credentials as boto3 finds them (AWS_ACCESS_KEY_ID, ...).
 ARTIFACTS_S3_ENDPOINT = env.str("ARTIFACTS_S3_ENDPOINT", "")
 # The token with which the portal's smoke tests come in at gateways of clusters: a projected service account

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,9 @@ APPLY = "application/apply-patch+yaml"  # JSON is YAML
 JSON_PATCH = "application/json-patch+json"
 METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 LONGEST_MESSAGE = 600
+# After a call that was not answered in time the next ones are not even tried for so long: a look that takes
+# ten calls at a cluster that hangs must not take ten times the time of one.
+QUIET_SECONDS = 3.0
 _CREDENTIALS = re.compile(r"(?i)((?:bearer|token|password|authorization)\W+)[\w.~+/-]{8,}=*")
 
 
@@ -100,11 +104,12 @@ KINDS: Mapping[str, Kind] = {
 class ClusterConfig:
     """`name` is what people call the cluster. `kubeconfig`: a path, or `in-cluster` for the service
     account of the pod that this runs in, or empty when nobody has set the cluster up. `seconds`: what one
-    call may take."""
+    call may take. `absence`: why there is nothing to connect to, when there is not."""
 
     name: str
     kubeconfig: str
     seconds: float = 5.0
+    absence: str = ""
 
 
 class Cluster:
@@ -115,6 +120,8 @@ class Cluster:
         self._client: Any = None
         self._made_by = 0
         self._lock = threading.Lock()
+        self._quiet_until = 0.0
+        self._why_quiet = ""
 
     def get(self, kind: Kind, name: str, namespace: str | None = None) -> Manifest | None:
         """One object; None when there is none."""
@@ -212,6 +219,8 @@ class Cluster:
         content_type: str = "application/json",
         accept: str = "application/json",
     ) -> Manifest:
+        if time.monotonic() < self._quiet_until:
+            raise Unreachable(self._why_quiet)
         client = self._connected()
         headers = {"Accept": accept, "Content-Type": content_type}
         client.update_params_for_auth(headers, [], ["BearerToken"], path, method, body)
@@ -219,6 +228,7 @@ class Cluster:
         # The vendor writes plain JSON itself and refuses bytes of it; everything else it takes as bytes.
         is_plain = body is None or "json" in content_type
         sent = body if is_plain else json.dumps(body).encode()
+        began = time.monotonic()
         try:
             answer = client.rest_client.request(
                 method, url, headers=headers, body=sent, _request_timeout=self.config.seconds
@@ -226,6 +236,8 @@ class Cluster:
             text = answer.read()
         except Exception as error:  # urllib3's, ssl's, and those of plugins that fetch a token
             said = f"the cluster {self.config.name} does not answer: {_short(str(error))}"
+            if time.monotonic() - began > 0.9 * self.config.seconds:
+                self._why_quiet, self._quiet_until = said, time.monotonic() + QUIET_SECONDS
             raise Unreachable(said) from error
         return _answer(self.config.name, method, path, answer.status, text)
 
@@ -242,11 +254,13 @@ class _NotThere(Refused):
 
 
 def _connect(wanted: ClusterConfig) -> Any:
+    if wanted.absence:
+        raise Unreachable(wanted.absence)
+    if not wanted.kubeconfig:
+        raise Unreachable(f"the cluster {wanted.name} is not set up: KUBERNETES_CLUSTERS does not name it")
     from kubernetes import client as vendor  # its import takes a second: not in processes without a cluster
     from kubernetes import config
 
-    if not wanted.kubeconfig:
-        raise Unreachable(f"the cluster {wanted.name} is not set up: KUBERNETES_CLUSTERS does not name it")
     loading: Any = config  # untyped
     configuration = vendor.Configuration()
     try:

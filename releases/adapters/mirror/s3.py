@@ -17,10 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from releases.adapters.artifact_uri import ArtifactPlace, artifact_place
+from releases.adapters.artifact_uri import ArtifactPlace, artifact_place, parse_artifacts
 from releases.ports import Deployment, Refused, Unreachable
 
 MARKER = ".complete"
+PROBE = ".mlops-portal"  # the object that is written to try it
 SHA256 = "sha256"  # the name in an object's metadata
 CHUNK_BYTES = 1 << 20
 PART_BYTES = 32 << 20  # larger files go in parts of this size
@@ -83,6 +84,16 @@ class S3Mirror:
             self._verify(client, place, files)
             marker = json.dumps(_contents(deployment, files)).encode()
             _put(client, place.bucket, place.key + MARKER, marker, hashlib.sha256(marker).digest())
+
+    def examine(self) -> None:
+        """Raise when the bucket is not there, or the portal may not look into it or write there."""
+        bucket, prefix = parse_artifacts(self._config.artifacts)
+        place = ArtifactPlace(bucket, "/".join(part for part in (prefix, PROBE) if part))
+        client = self._client("asking", self._config.seconds, attempts=1)
+        with self._told(place):
+            client.list_objects_v2(Bucket=bucket, Prefix=place.key, MaxKeys=1)
+            content = b"Written by the portal when it tries whether it may write here.\n"
+            _put(client, bucket, place.key, content, hashlib.sha256(content).digest())
 
     def _bring(self, client: Any, place: ArtifactPlace, file: _File) -> None:
         """Write one file unless it is there already."""
