@@ -32,8 +32,7 @@ from releases.ports import Protection, Refused
 SIDECAR = "istio-proxy"
 AMBIENT = "ambient.istio.io/redirection"
 HTTP = frozenset({"HTTP", "HTTPS", "HTTP2", "GRPC", "GRPC-WEB"})
-# Kind and whether it may be in the gateway's namespace, too.
-WRITTEN = ((NETWORK_POLICY, False), (AUTHORIZATION_POLICY, True), (REQUEST_AUTHENTICATION, True))
+AT_MODELS, AT_GATEWAY = (NETWORK_POLICY, AUTHORIZATION_POLICY), (REQUEST_AUTHENTICATION, AUTHORIZATION_POLICY)
 
 
 class IstioGuard:
@@ -149,16 +148,16 @@ class IstioGuard:
         kept = {_what(manifest) for manifest in manifests}
         selector = ownership.selector(place.tenant, place.environment)
         around, _ = gateway_of(place.istio_gateway, place.namespace)
-        at_gateway = {manifest["metadata"]["namespace"] for manifest in manifests} - {place.namespace}
-        for kind, is_around in WRITTEN:
-            for namespace in {place.namespace, around} if is_around else {place.namespace}:
-                try:
-                    found = self._cluster.list(kind, namespace, selector)
-                except Forbidden:
-                    if namespace == place.namespace or namespace in at_gateway:
-                        raise
-                    continue  # without rights at the gateway nothing of ours can be there
-                yield from ((kind, one) for one in found if _what(one) not in kept)
+        is_needed = any(manifest["metadata"]["namespace"] == around for manifest in manifests)
+        asked = [(place.namespace, kind) for kind in AT_MODELS] + [(around, kind) for kind in AT_GATEWAY]
+        for namespace, kind in dict.fromkeys(asked):
+            try:
+                found = self._cluster.list(kind, namespace, selector)
+            except Forbidden:
+                if namespace == place.namespace or is_needed:
+                    raise
+                continue  # without rights at the gateway nothing of ours can be there
+            yield from ((kind, one) for one in found if _what(one) not in kept)
 
 
 def _what(manifest: Mapping[str, object]) -> str:
