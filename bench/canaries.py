@@ -11,6 +11,7 @@ from releases.ports import Deployment
 from releases.services.artifacts import ArtifactStore
 from releases.services.converge import Errands
 from releases.services.reconcile import reconcile
+from releases.services.traffic import doors
 from releases.services.world import candidate_ref, stable_ref
 from tests import factories
 from tests.fakes import FakeWorld
@@ -45,7 +46,9 @@ class Canaries:
             self.world.target.ports[ref] = 20_000 + len(self.world.target.ports)
             self.world.metrics.deploy(ref)
             arms.append(Arm(ref, f"127.0.0.1:{self.world.target.ports[ref]}"))
-        self.world.router.in_effect[release.endpoint.route] = RouteSetting(TrafficSplit(10), arms[0], arms[1])
+        setting = RouteSetting(TrafficSplit(10), arms[0], arms[1])
+        led = doors([release.endpoint])
+        self.world.router.in_effect[release.endpoint.route] = led.of(release.endpoint, setting)
         self.refs.append((arms[0].ref, arms[1].ref))
 
     def serve(self, at: datetime) -> None:

@@ -25,11 +25,13 @@ STATUS, DELAY = "x-answer-status", "x-answer-after"
 
 @dataclass
 class Model:
-    """A running model server; `paths` are those of the requests that reached it."""
+    """A running model server; `paths` and `headers` (names in lower case) are those of the requests that
+    reached it."""
 
     name: str
     server: ThreadingHTTPServer
     paths: list[str] = field(default_factory=list)
+    headers: list[list[tuple[str, str]]] = field(default_factory=list)
 
     @property
     def address(self) -> str:
@@ -47,6 +49,7 @@ def model(name: str, content: bytes | None = None) -> Iterator[Model]:
         def do_POST(self) -> None:
             self.rfile.read(int(self.headers.get("content-length", 0)))
             running.paths.append(self.path)
+            running.headers.append([(name.lower(), value) for name, value in self.headers.items()])
             time.sleep(float(self.headers.get(DELAY, 0)))
             named = json.dumps({"model_name": name, "outputs": []}).encode()
             body = named if content is None else content

@@ -88,7 +88,8 @@ class Live:
         """Who answers at the gateway now, by the header that Envoy adds."""
         endpoint = self.endpoint()
         body = json.loads(self.training.await_rows().read_text().splitlines()[0])
-        answers = [httpx.post(f"{endpoint['url']}/infer", json=body, timeout=10) for _ in range(requests)]
+        with httpx.Client(headers=endpoint["headers"], timeout=10) as client:
+            answers = [client.post(f"{endpoint['url']}/infer", json=body) for _ in range(requests)]
         return {answer.headers[DEPLOYMENT] for answer in answers}
 
     def model_servers(self) -> set[str]:

@@ -28,6 +28,8 @@ def lock(tenant: str, access: str, keys: Iterable[str]) -> Resource:
     config = {
         "@type": f"{API}.extensions.filters.http.api_key_auth.v3.ApiKeyAuthPerRoute",
         "credentials": [{"key": key, "client": tenant} for key in keys],
+        # The model sees whose key it was, whatever the caller claims, and not the key.
+        "forwarding": {"header": TENANT_HEADER, "hide_credentials": True},
     }
     return {
         "typed_per_filter_config": {API_KEY_AUTH: config},
