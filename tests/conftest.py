@@ -9,6 +9,7 @@ from tests import engines
 from tests.mlflow_server import mlflow_server, wines
 
 __all__ = ["mlflow_server", "wines"]  # fixtures for the whole suite
+pytest.register_assert_rewrite("tests.adapters.target_contract")  # tests that other modules import
 
 
 # At the import of this file: the settings have to be there before a conftest below it is imported, and

@@ -10,6 +10,7 @@ from releases.adapters import seldon_objects as seldon
 from releases.adapters.kubernetes_api import Cluster
 from releases.adapters.seldon_objects import Manifest, Read
 from releases.adapters.seldon_writing import SeldonDeployments
+from releases.ports import Problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +79,8 @@ def namespace_refusal(found: Read | None, place: OfNamespace) -> str:
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What is there of an endpoint and its version, and what would be: whole objects as the portal says them,
-    ready to be applied. `refusal`: why nothing can be planned; empty otherwise."""
+    ready to be applied. `refusal`: why nothing can be planned."""
 
     before: tuple[Manifest, ...]
-    after: tuple[Manifest, ...]
-    refusal: str = ""
+    after: tuple[Manifest, ...] = ()
+    refusal: Problem | None = None

@@ -12,7 +12,7 @@ from releases.adapters.preflight.seldon import SeldonPreflight
 from releases.adapters.seldon_place import SeldonPlace
 from releases.adapters.target.seldon import SeldonTarget
 from releases.domain.autoscaling import Autoscaling
-from releases.ports import Deployment, Preview, Problem, Unreachable
+from releases.ports import Deployment, Preview, Unreachable
 from tests.cluster import rights
 from tests.cluster.api import AUTOSCALER, QUOTA, SELDON_DEPLOYMENT, until
 from tests.cluster.conftest import TENANT, TestCluster
@@ -176,9 +176,18 @@ def test_seldon_deployment_of_somebody_else_is_told(cluster: TestCluster, place:
     assert "is not the portal's" in fields(look(place, deployment("1.4.0")))["metadata.name"]
 
 
+def test_version_whose_name_is_taken_names_the_field(place: SeldonPlace) -> None:
+    SeldonTarget(place).ensure(deployment("1.4.0"))
+    other = deployment("1.4.0", ref="another", digest="sha256:" + "cd" * 32)
+    found = look(place, other)
+    assert "a version that is deployed never changes" in fields(found)["spec.predictors[*].name"]
+    assert found.before
+    assert found.after == ""
+
+
 def test_artifacts_where_pods_cannot_fetch_are_told(place: SeldonPlace) -> None:
     found = look(replace(place, artifacts="mlflow-artifacts:/1/models"), deployment("1.4.0"))
-    assert [type(one) for one in found.problems] == [Problem]
+    assert [one.field for one in found.problems] == ["spec.predictors[*].graph.modelUri"]
     assert "expected s3://bucket/prefix" in found.problems[0].message
 
 

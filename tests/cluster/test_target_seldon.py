@@ -339,6 +339,24 @@ def test_seldon_deployment_of_somebody_else_is_left_alone(
     assert seldon_deployment(cluster, place)["metadata"]["uid"] == theirs["metadata"]["uid"]
 
 
+def test_autoscaler_of_somebody_else_is_left_alone(
+    cluster: TestCluster, place: SeldonPlace, target: SeldonTarget
+) -> None:
+    reference = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "theirs"}
+    body = {
+        "apiVersion": "autoscaling/v2",
+        "kind": "HorizontalPodAutoscaler",
+        "metadata": {"name": "portal-wine-v1-4-0"},
+        "spec": {"maxReplicas": 7, "scaleTargetRef": reference},
+    }
+    cluster.api.create(AUTOSCALER, body, place.namespace)
+    with pytest.raises(Refused, match="is not the portal's"):
+        target.ensure(version("1.4.0", autoscaling=Autoscaling()))
+    found = cluster.api.get(AUTOSCALER, "portal-wine-v1-4-0", place.namespace)
+    assert found is not None
+    assert found["spec"]["maxReplicas"] == 7
+
+
 @pytest.mark.parametrize(
     ("tenant", "said"), [("globex", "has mlops-portal.io/tenant=globex"), ("", "has no label")]
 )

@@ -34,8 +34,8 @@ class SeldonPreflight:
         plan = self._plan(deployment)
         found = list(self._around(deployment, plan))
         after = list(plan.after)
-        if plan.refusal:
-            found.append(Problem("metadata.name", plan.refusal))
+        if plan.refusal is not None:
+            found.append(plan.refusal)
         else:
             found += problems(plan.after)
             after, refused = self._dry_run(plan.after)

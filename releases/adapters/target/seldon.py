@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from releases.adapters import seldon_objects as seldon
+from releases.adapters.artifact_uri import artifact_place
 from releases.adapters.kubernetes_api import (
     AUTOSCALER,
     DEPLOYMENT,
@@ -28,7 +29,7 @@ from releases.adapters.target.seldon_manifests import (
 )
 from releases.adapters.target.seldon_status import Seen, by_ref, pods_by_ref, ready_endpoints, status
 from releases.domain.release import TargetState
-from releases.ports import AdapterError, Deployment, Refused, TargetStatus, Unreachable
+from releases.ports import AdapterError, Deployment, Problem, Refused, TargetStatus, Unreachable
 
 ATTEMPTS = 6
 
@@ -49,11 +50,8 @@ class SeldonTarget:
             raise Refused(why)
         serves = self._serves(deployment.ref)
         around = self._ours.rewrite(deployment.model, lambda present: self._with(present, deployment, serves))
-        wanted = autoscaler(deployment, self._place)
-        if wanted is not None and around is not None:
-            self._cluster.apply(owned_by(wanted, around))
-        elif wanted is None and (found := self._autoscaler(deployment)):
-            self._cluster.delete(AUTOSCALER, seldon.name(found), self._place.namespace)
+        if around is not None:
+            self._scale(deployment, around)
 
     def status(self, refs: Iterable[str]) -> dict[str, TargetStatus]:
         """One list of each kind of object in the namespace, however many refs."""
@@ -85,15 +83,20 @@ class SeldonTarget:
 
     def plan(self, deployment: Deployment) -> Plan:
         """What `ensure` would do, for the preflight; raises `Unreachable`."""
-        found: Manifest | None = None
-        scaler = self._autoscaler(deployment)
         try:
-            found = self._ours.get(deployment.model)
-            before = tuple(seldon.ours(one) for one in (found, scaler) if one)
-            present = seldon.ours(found) if found else None
+            found, scaler = self._ours.get(deployment.model), self._autoscaler(deployment)
+        except Refused as error:
+            return Plan((), refusal=Problem("metadata.name", str(error)))
+        before = tuple(seldon.ours(one) for one in (found, scaler) if one)
+        try:
+            artifact_place(self._place.artifacts, deployment)
+        except Refused as error:
+            return Plan(before, refusal=Problem("spec.predictors[*].graph.modelUri", str(error)))
+        present = seldon.ours(found) if found else None
+        try:
             wanted = self._with(present, deployment, self._serves(deployment.ref))
         except Refused as error:
-            return Plan(tuple(seldon.ours(one) for one in (found, scaler) if one), (), str(error))
+            return Plan(before, refusal=Problem("spec.predictors[*].name", str(error)))
         after = (seldon.on_condition(wanted, found) if found else wanted, autoscaler(deployment, self._place))
         return Plan(before, tuple(one for one in after if one))
 
@@ -102,11 +105,26 @@ class SeldonTarget:
             return with_replicas(present, deployment)
         return with_predictor(present, deployment, self._place)
 
+    def _scale(self, deployment: Deployment, around: Manifest) -> None:
+        found, wanted = self._autoscaler(deployment), autoscaler(deployment, self._place)
+        if wanted is not None:
+            self._cluster.apply(owned_by(wanted, around))
+        elif found is not None:
+            self._cluster.delete(AUTOSCALER, seldon.name(found), self._place.namespace)
+
     def _autoscaler(self, deployment: Deployment) -> Manifest | None:
+        """`Refused` when somebody else's has its name."""
+        place = self._place
         name = seldon.autoscaler_name(
             seldon.seldon_deployment_name(deployment.model), seldon.predictor_name(deployment.version)
         )
-        return self._cluster.get(AUTOSCALER, name, self._place.namespace)
+        found = self._cluster.get(AUTOSCALER, name, place.namespace)
+        if found is not None and not seldon.is_of(found, place.tenant, place.environment):
+            raise Refused(
+                f"the HorizontalPodAutoscaler {name} in the namespace {place.namespace} is not the portal's: "
+                "it is left alone; rename or delete it"
+            )
+        return found
 
     def _serves(self, ref: str) -> bool:
         return self._status([ref])[ref].state is TargetState.READY
