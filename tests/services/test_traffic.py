@@ -1,8 +1,11 @@
 """Mappings of services: who may set them, what is refused, what is written down, what the page is told."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from threading import Barrier
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 
 from releases.domain.errors import Conflict, Invalid, NotFound
@@ -122,6 +125,32 @@ def test_mappings_are_set_all_or_none(scene: Scene) -> None:
     with pytest.raises(Conflict):
         commands.set_mappings(scene.ada, "production", wanted, at=AT)
     assert scene.rules("apples") == {}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_mappings_saved_by_two_at_once_are_those_of_one_and_a_conflict_for_the_other(scene: Scene) -> None:
+    commands.add_service(scene.ada, name="apples", at=AT)
+    start = Barrier(2)
+
+    def save(model: str) -> str:
+        seen = {"quality": revision([DEFAULT, PREMIUM]), "apples": revision([])}
+        wanted = [WantedMapping(name, (TrafficRule(None, model),), seen[name]) for name in seen]
+        if model == "perry":
+            wanted.reverse()
+        start.wait(10)
+        try:
+            commands.set_mappings(scene.ada, "production", wanted, at=AT)
+        except Conflict as refused:
+            return refused.code
+        finally:
+            connection.close()
+        return model
+
+    with ThreadPoolExecutor(2) as threads:
+        done = list(threads.map(save, ["cider", "perry"]))
+    assert done.count("mapping_changed") == 1
+    winner = next(word for word in done if word != "mapping_changed")
+    assert scene.rules() == scene.rules("apples") == {None: winner}
 
 
 def test_mapping_of_a_removed_service_does_not_bring_it_back(scene: Scene) -> None:

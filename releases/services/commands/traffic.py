@@ -102,17 +102,17 @@ def set_mappings(
     place = find.environment(actor, environment)
     models = {model.name: model for model in RegisteredModel.objects.filter(tenant=actor.tenant)}
     valid = {each.service: checked(each.rules, models) for each in wanted}
-    done = []
     with transaction.atomic():
-        # In the order of their names, so that two who change the same services wait, and never for ever.
-        for each in sorted(wanted, key=lambda each: each.service):
-            service = _locked(actor, each, at)
-            change = Remapping(each.service, place.name, rules_of(service, place), valid[each.service])
-            _check_unchanged(each, change)
+        # All rows in the order of their names before anything is written: two who change the same services,
+        # or wait for the audit log, wait for each other and never for ever.
+        locked = [(each, _locked(actor, each, at)) for each in sorted(wanted, key=lambda each: each.service)]
+        done = [
+            (service, _checked_change(each, service, place, valid[each.service])) for each, service in locked
+        ]
+        for service, change in done:
             if change.before != change.after:
                 _write(actor, service, place, change, models, at)
-            done.append(change)
-    return done
+    return [change for _, change in done]
 
 
 def rules_of(service: Service, environment: Environment) -> tuple[TrafficRule, ...]:
@@ -142,9 +142,12 @@ def _rows(actor: Actor, name: str) -> QuerySet[Service]:
     return Service.objects.select_for_update().filter(tenant=actor.tenant, name=name)
 
 
-def _check_unchanged(wanted: WantedMapping, change: Remapping) -> None:
+def _checked_change(
+    wanted: WantedMapping, service: Service, place: Environment, rules: tuple[TrafficRule, ...]
+) -> Remapping:
+    change = Remapping(service.name, place.name, rules_of(service, place), rules)
     if wanted.expected is None or wanted.expected == revision(change.before):
-        return
+        return change
     there = ", ".join(f"{rule.tier_name} {rule.model}" for rule in change.before) or "nothing"
     asked = ", ".join(f"{rule.tier_name} {rule.model}" for rule in change.after) or "nothing"
     raise Conflict(
