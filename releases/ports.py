@@ -232,6 +232,10 @@ class TrafficRouter(Protocol):
 class Counters:
     """Cumulative counts of one deployment since its series began.
 
+    `at` is the moment that the counts are of, in seconds by the source's clock: a source that looks only now
+    and then gives the same one until it has looked again, and an answer that is not newer says nothing new.
+    `series` names what was counted together, where that is more than one process: when it changes, a pod has
+    come, gone or begun anew, and the sums of before and after cannot be compared.
     `latency_ms` counts per bucket (not cumulative over buckets), one entry more than `bounds_ms`.
     `predictions` counts per predicted value, one prediction per request: "label:class_2", or
     "number:0.5946" for the bucket of numbers with that upper bound. Empty when the source could not tell,
@@ -245,6 +249,7 @@ class Counters:
     bounds_ms: tuple[float, ...] = ()
     latency_ms: tuple[int, ...] = ()
     predictions: Mapping[str, int] = field(default_factory=dict)
+    series: str = ""
 
 
 class Missing(StrEnum):

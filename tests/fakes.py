@@ -7,7 +7,8 @@ public attribute.
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -249,12 +250,14 @@ class FakeMetrics:
     """`deploy` makes a series begin at zero, `serve` counts requests, `restart` begins all anew.
 
     Predictions come from the model servers, which `predict`, may be `silent` and are restarted by
-    `restart_model`."""
+    `restart_model`. While it is `looking_away` it answers with what it saw last, as a Prometheus does between
+    two scrapes; pods come and go by `change_pods`."""
 
     reachable: bool = True
     now: float = 0.0
     series: dict[str, Counters] = field(default_factory=dict)
     silent: set[str] = field(default_factory=set)  # their model servers do not say what was predicted
+    held: dict[str, Counters] = field(default_factory=dict)  # what it saw before it looked away
 
     def deploy(self, *refs: str) -> None:
         """The gateway knows these deployments from now on, and their model servers count."""
@@ -300,10 +303,24 @@ class FakeMetrics:
             ref: replace(_zero(), predictions=seen.predictions) for ref, seen in self.series.items()
         }
 
+    def change_pods(self, ref: str, leaving: int) -> None:
+        """A pod goes that has answered so many, all of them well, and what it counted goes with it."""
+        seen = self.series[ref]
+        self.series[ref] = replace(seen, ok=seen.ok - leaving, series=f"{seen.series}+")
+
+    @contextmanager
+    def looking_away(self, *refs: str) -> Iterator[None]:
+        """During the block it knows nothing new, of these or of all."""
+        away = [ref for ref in self.series if ref in refs or not refs]
+        self.held = {ref: self._counters(ref) for ref in away}
+        yield
+        self.held = {}
+
     def read(self, refs: Iterable[str]) -> dict[str, Counters | Missing]:
         if not self.reachable:
             return dict.fromkeys(refs, Missing.UNREACHABLE)
-        return {ref: self._counters(ref) if ref in self.series else Missing.NO_DATA for ref in refs}
+        now = {ref: self._counters(ref) for ref in self.series} | self.held
+        return {ref: now.get(ref, Missing.NO_DATA) for ref in refs}
 
     def _counters(self, ref: str) -> Counters:
         seen = replace(self.series[ref], at=self.now)

@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from math import inf
 from typing import Any
 
 import psycopg
@@ -84,7 +85,9 @@ def _beginning(ref: str, stable: int) -> dict[str, Any]:
 
 
 def _after(known: Mapping[str, Any], seen: Counters, at: float) -> dict[str, Any] | None:
-    """The baseline after one more reading; None when it came too soon after the last one."""
+    """The baseline after one more reading; None when it came too soon after the last one, or is the same."""
+    if seen.at <= known.get("seen", -inf):
+        return None
     totals = Totals(
         at=at,
         ok=seen.ok,
@@ -92,23 +95,25 @@ def _after(known: Mapping[str, Any], seen: Counters, at: float) -> dict[str, Any
         errors=seen.errors,
         latency_ms=seen.latency_ms,
         bounds_ms=seen.bounds_ms,
+        series=seen.series,
     )
     previous = _totals(known["totals"])
-    step = increment(previous, totals)
-    if step is None or (previous is not None and step.seconds < SHORTEST_SAMPLE):
+    if previous is not None and totals.at - previous.at < SHORTEST_SAMPLE:
         return None
+    step = increment(previous, totals)
     return {
         **known,
         "at": at,
+        "seen": seen.at,
         "totals": {name: getattr(totals, name) for name in _TOTALS},
         "bounds_ms": totals.bounds_ms,
-        "samples": [] if previous is None else _samples(known, step, totals),
+        "samples": [] if previous is None else _samples(known, previous.at, step, totals),
         "predictions": _added(known["predictions"], known["counted"], seen.predictions),
         "counted": dict(seen.predictions) or known["counted"],  # empty: the source could not tell
     }
 
 
-_TOTALS = ("at", "ok", "client_errors", "errors", "latency_ms", "bounds_ms")
+_TOTALS = ("at", "ok", "client_errors", "errors", "latency_ms", "bounds_ms", "series")
 
 
 def _totals(stored: Mapping[str, Any] | None) -> Totals | None:
@@ -118,17 +123,20 @@ def _totals(stored: Mapping[str, Any] | None) -> Totals | None:
     return Totals(**{**stored, **lists})
 
 
-def _samples(known: Mapping[str, Any], step: Increments, totals: Totals) -> list[str]:
+def _samples(known: Mapping[str, Any], before: float, step: Increments | None, totals: Totals) -> list[str]:
     """The newest samples, each a line of JSON: sixty short texts are stored in a quarter of the time that
     sixty histograms take, and only the readers take them apart.
 
     A gap in which nothing could be read ends the row: its mean says nothing about the present. Histograms
-    of other bounds cannot be added to those of today, so they are dropped."""
-    if step.seconds > OLDEST:
+    of other bounds cannot be added to those of today, so they are dropped. Without a step, other pods were
+    counted than before."""
+    if totals.at - before > OLDEST:
         return []
     kept: list[str] = known["samples"][-(MOST_SAMPLES - 1) :]
     if tuple(known["bounds_ms"]) != totals.bounds_ms:
         kept = [_line([*json.loads(line)[:4], []]) for line in kept]
+    if step is None:
+        return kept
     return [*kept, _line([totals.at, step.seconds, step.requests, step.errors, step.latency_ms or []])]
 
 

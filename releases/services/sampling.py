@@ -7,6 +7,7 @@ a reading is folded exactly once. Decides nothing.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -43,7 +44,8 @@ class Taken:
 
 @dataclass(frozen=True, slots=True)
 class _ArmReading:
-    """One arm: its newest totals, the increments since the last ones, and how fresh that is."""
+    """One arm: its newest totals, the increments since the last ones, how fresh that is, and of which moment
+    by the source's clock."""
 
     found: Counters | None
     totals: Totals | None
@@ -52,19 +54,32 @@ class _ArmReading:
     freshness: ArmFreshness
     since: float
     missing: str
+    seen: float | None
 
 
 def take(releases: Sequence[Release], world: World, at: float) -> dict[str, Taken]:
-    """Sample, fold and judge all releases whose last sample is old enough.
+    """Sample, fold and judge all releases whose last sample is old enough, and of which there is news.
 
     Raises when one of them cannot be read (stored evidence of another layout, a broken plan)."""
-    due = [r for r in releases if r.sampled_at is None or at - r.sampled_at.timestamp() >= SHORTEST_SAMPLE]
+    due = [r for r in releases if _is_due(r, world, at)]
     bins = [_bins(release, world) for release in due]
     arms = [
         (_read(r, "stable", world, of, at), _read(r, "candidate", world, of, at))
         for r, of in zip(due, bins, strict=True)
     ]
     return _judge(due, arms, bins, at) if due else {}
+
+
+def _is_due(release: Release, world: World, at: float) -> bool:
+    """A source that looks only now and then stands still in between: that is no second without requests. And
+    it looks at the arms one after the other: a sample has news of both, or they could not be compared."""
+    if release.sampled_at is None:
+        return True
+    if at - release.sampled_at.timestamp() < SHORTEST_SAMPLE:
+        return False
+    arms = (("stable", stable_ref(release)), ("candidate", candidate_ref(release)))
+    found = ((release.counters.get(arm) or {}, world.counters.get(ref)) for arm, ref in arms if ref)
+    return not any(isinstance(new, Counters) and new.at <= old.get("seen", -inf) for old, new in found)
 
 
 def rules_of(release: Release) -> JudgeRules:
@@ -191,7 +206,7 @@ def _read(release: Release, arm: str, world: World, bins: PredictionBins | None,
             client_errors = max(0, current.client_errors - previous.client_errors)
             client_errors = min(client_errors, step.requests)
         reading = Reading.DATA if step is not None and step.requests else Reading.NO_DATA
-        missing = ""
+        missing = Missing.NO_DATA.value if step is None else ""
     elif found is Missing.UNREACHABLE:
         reading, missing = Reading.UNREACHABLE, Missing.UNREACHABLE.value
     else:
@@ -201,7 +216,8 @@ def _read(release: Release, arm: str, world: World, bins: PredictionBins | None,
         since = min(at, float(stored.get("since", at)))
     freshness = ArmFreshness(reading, at - since)
     counters = found if isinstance(found, Counters) else None
-    return _ArmReading(counters, current or previous, step, client_errors, freshness, since, missing)
+    seen = counters.at if counters else stored.get("seen")
+    return _ArmReading(counters, current or previous, step, client_errors, freshness, since, missing, seen)
 
 
 def _as_totals(found: Counters, bins: PredictionBins | None, at: float) -> Totals:
@@ -213,6 +229,7 @@ def _as_totals(found: Counters, bins: PredictionBins | None, at: float) -> Total
         latency_ms=found.latency_ms,
         bounds_ms=found.bounds_ms,
         predictions=bins.count(found.predictions) if bins and found.predictions else (),
+        series=found.series,
     )
 
 
@@ -232,7 +249,7 @@ def _stored(reading: _ArmReading) -> dict[str, Any]:
         "totals": totals and {name: getattr(totals, name) for name in _TOTALS},
         "reading": reading.freshness.reading.value,
         "since": reading.since,
-    }
+    } | ({} if reading.seen is None else {"seen": reading.seen})
 
 
 def _rows(

@@ -1,5 +1,6 @@
 """What stable does between releases: sampled, kept for ten minutes, and begun anew when stable changes."""
 
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import timedelta
 
@@ -136,6 +137,23 @@ def test_baseline_while_a_canary_is_judged_reads_stable_alone(serving: Rig):
     assert known(serving).errors == 0
 
 
+def test_baseline_of_a_source_that_looks_every_twenty_seconds_has_no_seconds_without_requests(serving: Rig):
+    metrics = serving.world.metrics
+    for number in range(6):
+        with metrics.looking_away() if number % 2 else nullcontext():
+            read(serving)
+    assert [(sample.seconds, sample.requests) for sample in known(serving).samples] == [(20.0, 1000)] * 2
+
+
+def test_baseline_counts_nothing_of_the_interval_in_which_pods_changed(serving: Rig):
+    read(serving, 2)
+    for ref in serving.world.metrics.series:
+        serving.world.metrics.change_pods(ref, leaving=450)  # the others have counted so much less
+    read(serving)
+    read(serving)
+    assert [(sample.seconds, sample.requests) for sample in known(serving).samples] == [(10.0, 500)] * 2
+
+
 def test_baseline_read_twice_at_once_takes_one_sample(serving: Rig):
     read(serving, 2)
     baseline_sweep.read_baselines(environments(), serving.world.metrics, serving.at)
@@ -194,7 +212,9 @@ def test_baseline_leaves_what_others_write_to_the_endpoint(serving: Rig):
             return answer(refs)
 
     read(serving)
-    baseline_sweep.read_baselines(environments(), Meddling(), serving.at + timedelta(seconds=10))
+    later = serving.at + timedelta(seconds=10)
+    serving.world.metrics.now = later.timestamp()
+    baseline_sweep.read_baselines(environments(), Meddling(), later)
     after = Endpoint.objects.get(pk=endpoint.pk)
     assert after.drift == "somebody wrote this meanwhile"
     assert len(after.baseline["samples"]) == 1

@@ -19,7 +19,7 @@ class Totals:
     `at` is in seconds. `latency_ms` counts requests per bucket: not summed over the buckets, but
     growing over time; one entry more than `bounds_ms`, the last for everything above.
     `predictions` counts predictions per bin in the same way; they come from a source of their own, and
-    are empty when it was silent.
+    are empty when it was silent. `series` names what was added up (pods, say).
     """
 
     at: float
@@ -29,6 +29,7 @@ class Totals:
     latency_ms: tuple[int, ...] = ()
     bounds_ms: tuple[float, ...] = ()
     predictions: tuple[int, ...] = ()
+    series: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +66,14 @@ def increment(previous: Totals | None, current: Totals) -> Increments | None:
     First reading (`previous` is None): a baseline, zero requests and not continuous. A counter went
     down: the process restarted, so the present values are what happened since then. Bounds changed:
     the histogram of this interval is dropped, the counts are kept. A reading that is not newer than
-    the previous one says nothing: None, as if it had been missed.
+    the previous one says nothing: None, as if it had been missed. So does the first one of other series: a
+    sum that lost a pod fell by all that this had ever counted, and one that rose may hide a pod that began
+    anew.
     """
     if previous is None:
         return Increments(seconds=0.0, requests=0, errors=0, continuous=False)
     seconds = current.at - previous.at
-    if seconds <= 0:
+    if seconds <= 0 or current.series != previous.series:
         return None
     same_bounds = current.bounds_ms == previous.bounds_ms and len(current.latency_ms) == len(
         previous.latency_ms

@@ -14,8 +14,8 @@ amounts = st.integers(0, 10_000)
 steps = st.tuples(amounts, amounts, amounts, st.tuples(amounts, amounts, amounts))
 
 
-def totals(at, ok=0, client_errors=0, errors=0, latency_ms=(0, 0, 0), bounds_ms=BOUNDS):
-    return Totals(at, ok, client_errors, errors, latency_ms, bounds_ms)
+def totals(at, ok=0, client_errors=0, errors=0, latency_ms=(0, 0, 0), bounds_ms=BOUNDS, series=""):
+    return Totals(at, ok, client_errors, errors, latency_ms, bounds_ms, series=series)
 
 
 def readings(increments):
@@ -60,6 +60,32 @@ def test_increment_with_changed_bounds_drops_the_histogram_and_keeps_the_counts(
     )
     assert (got.requests, got.latency_ms, got.bounds_ms) == (5, None, ())
     assert got.continuous
+
+
+POD = st.tuples(amounts, amounts, amounts)
+
+
+def added_up(at, pods):
+    """The sums over pods, with their names."""
+    return totals(at, *(sum(values) for values in zip(*pods.values(), strict=True)), series=",".join(pods))
+
+
+@given(st.dictionaries(st.sampled_from("abc"), POD, min_size=1), st.sampled_from("xyz"), POD, st.data())
+def test_increment_is_not_told_when_a_pod_came_went_or_began_anew(pods, other, counts, data):
+    changed = {other: counts, **pods}
+    if data.draw(st.booleans()):
+        del changed[data.draw(st.sampled_from(sorted(pods)))]
+    for before, after in ((pods, changed), (changed, pods)):
+        assert increment(added_up(1.0, before), added_up(2.0, after)) is None
+
+
+@given(st.dictionaries(st.sampled_from("abc"), st.tuples(POD, POD), min_size=1))
+def test_increment_of_the_same_pods_is_the_sum_of_theirs(pods):
+    before = {name: first for name, (first, _) in pods.items()}
+    after = {name: tuple(map(sum, zip(*both, strict=True))) for name, both in pods.items()}
+    got = increment(added_up(1.0, before), added_up(2.0, after))
+    assert got.requests == sum(sum(grown) for _, grown in pods.values())
+    assert got.errors == sum(grown[2] for _, grown in pods.values())
 
 
 @pytest.mark.parametrize(
