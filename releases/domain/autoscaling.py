@@ -54,14 +54,19 @@ class Autoscaling:
         if self.queue_depth is None:  # a queue that does not count has no name, so that equal means equal
             object.__setattr__(self, "queue", "")
 
-    def describe(self) -> str:
-        """In words: "2 to 20 replicas by CPU 70 %, 100 requests/s and queue model-predictions 50"."""
-        metrics = [
+    @property
+    def metrics(self) -> list[str]:
+        """What there may not be more of, in words: "CPU 70 %", "100 requests/s"."""
+        return [
             *([f"CPU {self.cpu_percent} %"] if self.cpu_percent else []),
             *([f"{self.requests_per_second} requests/s"] if self.requests_per_second else []),
             *([f"queue {self.queue} {self.queue_depth}"] if self.queue_depth else []),
         ]
-        by = metrics[0] if len(metrics) == 1 else f"{', '.join(metrics[:-1])} and {metrics[-1]}"
+
+    def describe(self) -> str:
+        """In words: "2 to 20 replicas by CPU 70 %, 100 requests/s and queue model-predictions 50"."""
+        *others, last = self.metrics
+        by = f"{', '.join(others)} and {last}" if others else last
         return f"{self.min_replicas} to {self.max_replicas} replicas by {by}"
 
 

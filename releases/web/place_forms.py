@@ -1,0 +1,229 @@
+"""How models scale in an environment on Kubernetes, and who may reach them: forms beside their manifests.
+
+A change goes three ways through one
+address: shown (`preview`), held against what is in force (`review`), and written (`apply`): only what was
+shown as a difference is written.
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.utils import timezone
+from django.views.decorators.http import require_http_methods
+
+from releases.domain.autoscaling import Autoscaling
+from releases.domain.errors import DomainError
+from releases.domain.network import Callers, NetworkRules
+from releases.models import Environment, KubernetesPlace, RegisteredModel
+from releases.services import commands, find
+from releases.services.queries.environments import place_of
+from releases.services.queries.place_manifests import (
+    Manifest,
+    autoscalers,
+    example,
+    manifest_diff,
+    marked_yaml,
+    protection_manifests,
+    running,
+)
+from releases.services.scaling import Scaling, scaling
+from releases.web.door import inside, page, said, status_of
+from releases.web.place_drafts import filled_draft, read_draft
+from releases.web.place_inputs import CALLER_INPUTS, NETWORK_INPUTS, SCALING_INPUTS
+from tenants.access import Actor
+from tenants.roles import Capability
+
+NOT_CARRIED = ("csrfmiddlewaretoken", "do", "seen")
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a form means in the cluster: the manifests in force, and those that would be."""
+
+    before: list[Manifest]
+    after: list[Manifest]
+
+    @property
+    def seen(self) -> str:
+        """Tells whether what is in force is still what somebody has seen."""
+        return hashlib.sha256(repr(self.before).encode()).hexdigest()[:16]
+
+
+# ---- autoscaling ---------------------------------------------------------------------------------
+@require_http_methods(["GET", "HEAD", "POST"])
+@inside
+def autoscaling(request: HttpRequest, actor: Actor, name: str) -> HttpResponse:
+    """How the models of an environment scale: all of them, or one with a policy of its own."""
+    actor.require(Capability.ADMINISTER)
+    environment, place = place_of(actor, name)
+    if place is None:
+        return redirect("web:environment", actor.tenant.slug, name)
+    asked = (request.POST or request.GET).get("model", "").replace("\x00", "")
+    model = find.model(actor, asked) if asked else None
+    policies = scaling([environment])
+    key = (environment.pk, model.pk if model else None)
+    own = policies.policies.get(key)
+    wanted = request.POST.get("do", "")
+    is_removal = wanted in ("remove", "apply-remove")
+    if request.method != "POST" or is_removal:
+        draft = filled_draft(SCALING_INPUTS, own or policies.default(environment))
+    else:
+        draft = read_draft(SCALING_INPUTS, Autoscaling, request.POST)
+    target = None if is_removal else draft.value
+    change = _scaling_change(place, model, policies, target, is_removal=is_removal)
+    context = {
+        "environment": environment,
+        "place": place,
+        "draft": draft,
+        "model": model,
+        "is_own": own is not None,
+        "models": RegisteredModel.objects.filter(tenant=actor.tenant).order_by("name"),
+        "is_example": running(place, model)[0].is_example,
+        "is_removal": is_removal,
+    }
+
+    def write() -> None:
+        commands.set_autoscaling(actor, name, model.name if model else None, target, at=timezone.now())
+
+    if is_removal or draft.value is not None:
+        answer = _carry_on(request, actor, environment, change, write, context, "autoscaling")
+        if answer is not None:
+            return answer
+    return _form(request, actor, "environments/autoscaling.html", change, draft.errors, context)
+
+
+def _scaling_change(
+    place: KubernetesPlace,
+    model: RegisteredModel | None,
+    policies: Scaling,
+    target: Autoscaling | None,
+    *,
+    is_removal: bool,
+) -> Change:
+    """Of the versions that the policy is about; while the form is wrong, nothing changes."""
+    environment = place.environment
+    changed = dict(policies.policies)
+    if target is not None:
+        changed[environment.pk, model.pk if model else None] = target
+    elif is_removal:
+        changed.pop((environment.pk, model.pk if model else None), None)
+    versions = running(place, model)
+    if model is None:  # those with a policy of their own keep it
+        inheriting = [
+            one
+            for one in versions
+            if one.model is None or (environment.pk, one.model.pk) not in policies.policies
+        ]
+        versions = inheriting or [example(place)]
+    before = autoscalers(versions, environment, policies)
+    return Change(before, autoscalers(versions, environment, replace(policies, policies=changed)))
+
+
+# ---- network policy and callers ------------------------------------------------------------------
+@require_http_methods(["GET", "HEAD", "POST"])
+@inside
+def network(request: HttpRequest, actor: Actor, name: str) -> HttpResponse:
+    """Who may talk to the models of an environment, and how callers prove who they are."""
+    actor.require(Capability.ADMINISTER)
+    environment, place = place_of(actor, name)
+    if place is None:
+        return redirect("web:environment", actor.tenant.slug, name)
+    before = protection_manifests(place, place.network_rules, place.callers)
+    if request.method == "POST":
+        rules = read_draft(NETWORK_INPUTS, NetworkRules, request.POST)
+        callers = read_draft(CALLER_INPUTS, Callers, request.POST)
+        is_shut = "has_network_policy" in request.POST
+        if not is_shut:
+            rules = replace(rules, errors={}, value=rules.value or place.network_rules_kept)
+    else:
+        rules = filled_draft(NETWORK_INPUTS, place.network_rules_kept)
+        callers = filled_draft(CALLER_INPUTS, place.callers)
+        is_shut = place.has_network_policy
+    wanted_rules = rules.value if is_shut else None
+    is_right = rules.value is not None and callers.value is not None
+    after = before
+    if callers.value is not None and rules.value is not None:
+        after = protection_manifests(place, wanted_rules, callers.value)
+    context = {
+        "environment": environment,
+        "place": place,
+        "rules": rules,
+        "callers": callers,
+        "wrong": [*callers.wrong, *rules.wrong],
+        "is_shut": is_shut,
+        "note": "the gateway's own labels are read from its Gateway object" if after else "",
+        "is_tied": callers.value.is_tied if callers.value else True,
+    }
+
+    def write() -> None:
+        assert callers.value is not None  # noqa: S101 - only a form that is right is written
+        commands.set_protection(actor, name, wanted_rules, callers.value, at=timezone.now())
+
+    change = Change(before, after)
+    if is_right:
+        answer = _carry_on(request, actor, environment, change, write, context, "network")
+        if answer is not None:
+            return answer
+    errors = {**rules.errors, **callers.errors}
+    return _form(request, actor, "environments/network.html", change, errors, context)
+
+
+# ---- what both have in common --------------------------------------------------------------------
+def _carry_on(
+    request: HttpRequest,
+    actor: Actor,
+    environment: Environment,
+    change: Change,
+    write: Callable[[], None],
+    context: dict[str, Any],
+    what: str,
+) -> HttpResponse | None:
+    """Show the difference, or write what was seen as one; None: the form goes on. Where nothing changes in
+    the cluster there is nothing to be seen first."""
+    wanted = request.POST.get("do", "")
+    if wanted not in ("review", "remove", "apply", "apply-remove"):
+        return None
+    is_overtaken = wanted.startswith("apply") and request.POST.get("seen") != change.seen
+    if change.before != change.after and (is_overtaken or not wanted.startswith("apply")):
+        more = {
+            "lines": manifest_diff(change.before, change.after),
+            "seen": change.seen,
+            "is_overtaken": is_overtaken,
+            "carried": [(name, request.POST[name]) for name in request.POST if name not in NOT_CARRIED],
+            "what": what,
+        }
+        status = 409 if is_overtaken else 200
+        template = "environments/review.html"
+        return page(request, actor, template, "environments", {**context, **more}, status)
+    try:
+        write()
+    except DomainError as error:
+        context["error"] = error
+        return None
+    if change.before == change.after:
+        said(request, "Saved. Nothing changes in the cluster by it.")
+    else:
+        said(request, "Saved. The workers apply it within seconds and read it back.")
+    return redirect("web:environment", actor.tenant.slug, environment.name)
+
+
+def _form(
+    request: HttpRequest,
+    actor: Actor,
+    template: str,
+    change: Change,
+    errors: Mapping[str, str],
+    context: dict[str, Any],
+) -> HttpResponse:
+    """The form beside its manifests; what the change would be is marked in them."""
+    wanted = request.POST.get("do", "")
+    error: DomainError | None = context.get("error")
+    is_refused = bool(errors) and wanted in ("review", "apply")
+    lines = marked_yaml(change.before, change.after)
+    context |= {"lines": lines, "is_changed": change.before != change.after, "is_refused": is_refused}
+    status = status_of(error) if error else 422 if is_refused else 200
+    return page(request, actor, template, "environments", context, status)
