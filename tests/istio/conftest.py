@@ -6,9 +6,10 @@ All of it lives in a network namespace of its own (`make test-istio`), where the
 import contextlib
 import socket
 import tempfile
+import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,17 +17,17 @@ import httpx
 import pytest
 
 from releases.adapters.kubernetes_api import GATEWAY
-from tests.cluster.api import NAMESPACE
+from releases.domain.network import Callers
+from tests.cluster.api import NAMESPACE, POD, until
 from tests.cluster.conftest import TestCluster, cluster
 from tests.istio.issuer import Issuer
 from tests.istio.mesh import GATEWAY_ADDRESS, GATEWAY_PORT, Process, gateway, istiod
 from tests.istio.pods import Pods
+from tests.istio.served import HOST, ISTIO_GATEWAY, ISTIO_NAMESPACE, Served
 
 __all__ = ["cluster"]  # the fixture
 
-HOST = "models.example"
-ISTIO_NAMESPACE = "istio-system"
-ISTIO_GATEWAY = f"{ISTIO_NAMESPACE}/seldon-gateway"
+PATIENCE = 15.0
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -43,6 +44,7 @@ class Mesh:
     pods: Pods
     issuer: Issuer
     stranger: Issuer  # calls itself like the issuer and has another key
+    other_issuer: Issuer  # of another tenant
     processes: list[Process]
     client: httpx.Client = field(
         default_factory=lambda: httpx.Client(
@@ -52,7 +54,9 @@ class Mesh:
 
     def ask(self, path: str, headers: Mapping[str, str] | None = None, host: str = HOST) -> httpx.Response:
         """One inference request of a caller."""
-        return self.client.post(f"{path}/infer", json={"inputs": []}, headers={"host": host, **(headers or {})})
+        return self.client.post(
+            f"{path}/infer", json={"inputs": []}, headers={"host": host, **(headers or {})}
+        )
 
     def ask_often(self, times: int, path: str, headers: Mapping[str, str] | None = None) -> Counter[str]:
         """Predictor -> how many of so many requests reached it; every one of them has to be answered."""
@@ -61,13 +65,72 @@ class Mesh:
         assert statuses == {200: times}
         return self.pods.counts()
 
-    def await_status(self, status: int, path: str, headers: Mapping[str, str] | None = None) -> float:
+    def await_status(
+        self, status: int, path: str, headers: Mapping[str, str] | None = None, host: str = HOST
+    ) -> float:
         """Wait until the gateway answers so; returns how long that took."""
         began = time.monotonic()
-        while (found := self.ask(path, headers)).status_code != status:
-            assert time.monotonic() - began < 15, f"{found.status_code} {found.text[:300]}"
+        while (found := self.ask(path, headers, host)).status_code != status:
+            assert time.monotonic() - began < PATIENCE, f"{found.status_code} {found.text[:300]}"
             time.sleep(0.02)
         return time.monotonic() - began
+
+    def await_reached(self, path: str, predictor: str, headers: Mapping[str, str] | None = None) -> None:
+        """Ask until a request has reached the predictor."""
+        self.pods.forget()
+        self._ask_until(lambda: self.pods.counts()[predictor] > 0, path, headers)
+
+    def await_split(self, path: str, predictors: set[str], headers: Mapping[str, str] | None = None) -> None:
+        """Ask until each of the predictors has been reached."""
+        self.pods.forget()
+        self._ask_until(lambda: set(self.pods.counts()) >= predictors, path, headers)
+
+    def await_only(self, path: str, predictor: str) -> None:
+        """Ask until twenty requests in a row have reached this predictor."""
+
+        def only() -> bool:
+            last = [seen.predictor for seen in self.pods.seen[-20:]]
+            return last == [predictor] * 20
+
+        self.pods.forget()
+        self._ask_until(only, path, None)
+
+    def await_copies(self, predictor: str, path: str) -> None:
+        """Ask until copies of requests reach the predictor."""
+        self.await_reached(path, predictor)
+
+    def await_count(self, predictor: str, count: int) -> None:
+        """Copies come a moment after the answer."""
+        until(lambda: self.pods.counts()[predictor] == count, f"{count} requests at {predictor}")
+
+    def pod_uids(self, namespace: str) -> set[str]:
+        return {pod["metadata"]["uid"] for pod in self.cluster.api.list(POD, namespace)}
+
+    @contextlib.contextmanager
+    def load(self, path: str) -> Iterator[Counter[int]]:
+        """Two clients ask as fast as they are answered; status -> how many."""
+        statuses: Counter[int] = Counter()
+        ending = threading.Event()
+
+        def ask() -> None:
+            while not ending.is_set():
+                statuses[self.ask(path).status_code] += 1
+
+        clients = [threading.Thread(target=ask, daemon=True) for _ in range(2)]
+        for client in clients:
+            client.start()
+        try:
+            yield statuses
+        finally:
+            ending.set()
+            for client in clients:
+                client.join(10)
+
+    def _ask_until(self, condition: Callable[[], bool], path: str, headers: Mapping[str, str] | None) -> None:
+        deadline = time.monotonic() + PATIENCE
+        while not condition():
+            assert time.monotonic() < deadline, f"not within {PATIENCE:.0f} s; last: {self.pods.counts()}"
+            self.ask(path, headers)
 
 
 @pytest.fixture(scope="session")
@@ -94,10 +157,31 @@ def mesh(cluster: TestCluster) -> Iterator[Mesh]:
         ends.callback(processes[1].stop)
         pods = Pods(cluster.api)
         ends.callback(pods.start())
-        issuer, stranger = (Issuer("https://issuer.example") for _ in range(2))
-        ends.callback(issuer.start())
-        ends.callback(stranger.start())
-        yield Mesh(cluster, pods, issuer, stranger, processes)
+        names = ("https://issuer.example", "https://issuer.example", "https://other.example")
+        issuers = [Issuer(name) for name in names]
+        for issuer in issuers:
+            ends.callback(issuer.start())
+        yield Mesh(cluster, pods, *issuers, processes)
+
+
+@contextlib.contextmanager
+def environment(mesh: Mesh, tenant: str) -> Iterator[Served]:
+    """A tenant's production. It goes with its policies at the gateway, which its namespace does not take
+    along."""
+    with mesh.cluster.namespace(tenant) as namespace:
+        served = Served(mesh.cluster.admin, namespace, tenant)
+        yield served
+        served.tie(Callers())
+        served.router.remove({served.route(one.model) for one in served.deployments.values()})
+    if mesh.cluster.operator and mesh.cluster.operator.failure:
+        raise mesh.cluster.operator.failure
+
+
+@pytest.fixture
+def acme(mesh: Mesh) -> Iterator[Served]:
+    """Acme's production, with nothing in it."""
+    with environment(mesh, "acme") as served:
+        yield served
 
 
 def _refuse_other_networks() -> None:

@@ -60,6 +60,8 @@ class Pods:
         return Counter(seen.predictor for seen in self.seen)
 
     def forget(self) -> None:
+        """Addresses, too: kwok gives those of pods that are gone to others."""
+        self._owners = {}
         self.seen.clear()
 
     def owner(self, address: str) -> tuple[str, str]:
@@ -67,7 +69,7 @@ class Pods:
         if address not in self._owners:
             for pod in self.api.list(POD, labels="seldon-deployment-id"):
                 has, ip = pod["metadata"]["labels"], pod.get("status", {}).get("podIP")
-                if ip:
+                if ip and not pod["metadata"].get("deletionTimestamp"):
                     self._owners[ip] = (has["seldon-deployment-id"], has["version"])
         return self._owners.get(address, ("", ""))
 
