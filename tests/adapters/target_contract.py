@@ -32,6 +32,7 @@ class Subject:
     artifact: Path
     break_model: Callable[[], Path]  # an artifact that cannot be loaded
     go_away: Callable[[], object]
+    is_made_at_once: bool = True  # not by somebody else, who may still be at it when we go on
     address: str = r"127\.0\.0\.1:\d+"  # what addresses look like
 
     def deployment(self, ref: str = "wine-v1-0-0") -> Deployment:
@@ -49,6 +50,8 @@ class Subject:
 
     def remove(self, ref: str, seconds: float = 20) -> None:
         """As the portal does it: again and again, until it is no longer listed."""
+        if not self.is_made_at_once:
+            self.reaches(ref, TargetState.READY)
         deadline = time.monotonic() + seconds
         self.target.remove(ref)
         while ref in self.target.list():

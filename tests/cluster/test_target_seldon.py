@@ -1,4 +1,4 @@
-"""The target `seldon` against a real API server: its contract, and what only Kubernetes can do to it."""
+"""The target `seldon` against a real API server: its contract, and what it makes of an environment."""
 
 import base64
 import json
@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -17,25 +16,28 @@ from releases.adapters.target.seldon import SeldonTarget
 from releases.adapters.target.seldon_status import ready_endpoints
 from releases.domain.autoscaling import Autoscaling
 from releases.domain.release import TargetState
-from releases.ports import Deployment, Refused, Unreachable
 from tests.adapters.target_contract import *  # noqa: F403
 from tests.adapters.target_contract import Subject
-from tests.cluster import pods, rights
-from tests.cluster.api import DEPLOYMENT, ENDPOINT_SLICE, QUOTA, SELDON_DEPLOYMENT, VIRTUAL_SERVICE, until
+from tests.cluster import pods
+from tests.cluster.api import DEPLOYMENT, ENDPOINT_SLICE, SELDON_DEPLOYMENT, until
 from tests.cluster.conftest import TENANT, TestCluster
+from tests.cluster.wines import (
+    DIGEST,
+    lead_to,
+    production,
+    ready,
+    seldon_deployment,
+    set_traffic,
+    version,
+    weight,
+)
 
-DIGEST = "sha256:" + "ab" * 32
 WHY = "ModuleNotFoundError: No module named 'vanished'"
 
 
 @pytest.fixture
 def place(cluster: TestCluster, namespace: str) -> SeldonPlace:
-    """The environment `production` of the tenant, with the rights of deploy/rbac.yaml and no others."""
-    rights.grant(cluster.api, [namespace])
-    config = ClusterConfig("test", str(cluster.portal))
-    return SeldonPlace(
-        Cluster(config), namespace, TENANT, "production", "s3://models/x", "s3", start_seconds=60
-    )
+    return production(cluster, namespace)
 
 
 @pytest.fixture
@@ -46,7 +48,7 @@ def target(place: SeldonPlace) -> SeldonTarget:
 @pytest.fixture
 def subject(cluster: TestCluster, place: SeldonPlace, tmp_path: Path) -> Iterator[Subject]:
     """For the contract."""
-    target, address = SeldonTarget(place), rf"wine-v\d+-\d+-\d+\.{place.namespace}\.svc\.cluster\.local:8000"
+    address = rf"wine-v\d+-\d+-\d+\.{place.namespace}\.svc\.cluster\.local:8000"
     with ExitStack() as ends:
 
         def break_model() -> Path:
@@ -57,65 +59,12 @@ def subject(cluster: TestCluster, place: SeldonPlace, tmp_path: Path) -> Iterato
 
         def go_away() -> None:
             nobody = Cluster(ClusterConfig("gone", str(cluster.portal), seconds=0.001))
-            away.__init__(replace(place, cluster=nobody))  # type: ignore[misc]
+            made.target = SeldonTarget(replace(place, cluster=nobody))
 
-        away = target
-        yield Subject(target, tmp_path, break_model, go_away, address)
-
-
-def version(number: str, digest: str = DIGEST, **changes: Any) -> Deployment:
-    """A version of the model `wine`."""
-    name = number.replace(".", "-")
-    made = Deployment(
-        f"acme-production-wine-v{name}-{digest[-8:]}", TENANT, "production", "wine", number, digest, Path()
-    )
-    return replace(made, **changes)
-
-
-def ready(target: SeldonTarget, *deployments: Deployment) -> None:
-    """Ensure all, and wait until they serve."""
-    for one in deployments:
-        target.ensure(one)
-    refs = [one.ref for one in deployments]
-    until(
-        lambda: all(found.state is TargetState.READY for found in target.status(refs).values()),
-        f"{refs} are ready",
-    )
-
-
-def seldon_deployment(cluster: TestCluster, place: SeldonPlace) -> Manifest:
-    found = cluster.api.get(SELDON_DEPLOYMENT, "wine", place.namespace)
-    assert found is not None
-    return found
-
-
-def set_traffic(cluster: TestCluster, place: SeldonPlace, **shares: int) -> None:
-    """What a router does, by Seldon's own names."""
-    found = seldon_deployment(cluster, place)
-    for one in found["spec"]["predictors"]:
-        one["traffic"] = shares[one["name"].replace("-", "_")]
-    cluster.api.replace(SELDON_DEPLOYMENT, found)
-
-
-def lead_to(cluster: TestCluster, place: SeldonPlace, **shares: int) -> None:
-    """Our own VirtualService leads to these predictors."""
-    to = [
-        {
-            "destination": {
-                "host": seldon.host(f"wine-{name.replace('_', '-')}", place.namespace),
-                "port": {"number": 8000},
-            },
-            "weight": share,
-        }
-        for name, share in shares.items()
-    ]
-    body = {
-        "apiVersion": "networking.istio.io/v1",
-        "kind": "VirtualService",
-        "metadata": {"name": "portal-wine", "namespace": place.namespace},
-        "spec": {"hosts": ["models.test"], "gateways": [place.istio_gateway], "http": [{"route": to}]},
-    }
-    cluster.api.apply(VIRTUAL_SERVICE, body, "tests")
+        made = Subject(
+            SeldonTarget(place), tmp_path, break_model, go_away, is_made_at_once=False, address=address
+        )
+        yield made
 
 
 def test_ensure_first_version_gets_all_and_second_nothing(
@@ -153,17 +102,11 @@ def test_pods_stay_when_weights_autoscaling_and_other_versions_change(
     until(lambda: target.status([candidate.ref])[candidate.ref].autoscaling, "the autoscaler is there")
     set_traffic(cluster, place, v1_3_2=0, v1_4_0=100)
     lead_to(cluster, place, v1_4_0=100)
-    until(lambda: _weight(cluster, place, "v1-3-2") == 0, "the operator's VirtualService follows")
+    until(lambda: weight(cluster, place, "v1-3-2") == 0, "the operator's VirtualService follows")
     target.remove(stable.ref)
     until(lambda: not pods.of(cluster.api, place.namespace, stable.ref), "the pods of stable are gone")
     after = {pod["metadata"]["uid"] for pod in pods.of(cluster.api, place.namespace, candidate.ref)}
     assert before <= after
-
-
-def _weight(cluster: TestCluster, place: SeldonPlace, predictor: str) -> int:
-    """What the operator's VirtualService gives it; -1 before there is one."""
-    found = cluster.api.get(VIRTUAL_SERVICE, "wine", place.namespace)
-    return seldon.weights(found).get(seldon.host(f"wine-{predictor}", place.namespace), 0) if found else -1
 
 
 def test_environment_that_changes_leaves_versions_that_serve_alone_and_cures_those_that_do_not(
@@ -233,177 +176,6 @@ def test_autoscaling_that_is_no_longer_wanted_goes_and_one_replica_stays(
     target.ensure(replace(scaled, autoscaling=None))
     assert target.status([scaled.ref])[scaled.ref].autoscaling is None
     until(lambda: len(pods.of(cluster.api, place.namespace, scaled.ref)) == 1, "one replica is left")
-
-
-def test_remove_waits_until_no_traffic_is_led_there(
-    cluster: TestCluster, place: SeldonPlace, target: SeldonTarget
-) -> None:
-    stable, candidate = version("1.3.2"), version("1.4.0")
-    ready(target, stable, candidate)
-    set_traffic(cluster, place, v1_3_2=90, v1_4_0=10)
-    lead_to(cluster, place, v1_3_2=90, v1_4_0=10)
-    with pytest.raises(Unreachable, match="10 % of the traffic"):
-        target.remove(candidate.ref)
-    set_traffic(cluster, place, v1_3_2=100, v1_4_0=0)
-    with pytest.raises(Unreachable, match="portal-wine leads to it"):
-        target.remove(candidate.ref)
-    lead_to(cluster, place, v1_3_2=100)
-    until(lambda: _weight(cluster, place, "v1-4-0") == 0, "the operator's VirtualService follows")
-    target.remove(candidate.ref)
-    assert target.list() == {stable.ref}
-    assert target.status([candidate.ref])[candidate.ref].state is TargetState.ABSENT
-
-
-def test_remove_of_a_crashing_candidate_does_not_wait_for_an_operator_that_cannot_write(
-    cluster: TestCluster, place: SeldonPlace, target: SeldonTarget
-) -> None:
-    stable, candidate = version("1.3.2"), version("1.4.0")
-    ready(target, stable, candidate)
-    set_traffic(cluster, place, v1_3_2=90, v1_4_0=10)
-    until(lambda: _weight(cluster, place, "v1-4-0") == 10, "the operator's VirtualService follows")
-    with pods.held(cluster.api, place.namespace, candidate.ref, pods.crashing(4, WHY)):
-        until(lambda: target.status([candidate.ref])[candidate.ref].state is TargetState.FAILED, "it crashes")
-        set_traffic(cluster, place, v1_3_2=100, v1_4_0=0)
-        lead_to(cluster, place, v1_3_2=100)
-        assert _weight(cluster, place, "v1-4-0") == 10
-        target.remove(candidate.ref)
-    assert target.list() == {stable.ref}
-
-
-def test_remove_of_the_last_version_takes_all_of_it_away(
-    cluster: TestCluster, place: SeldonPlace, target: SeldonTarget
-) -> None:
-    only = version("1.4.0", autoscaling=Autoscaling())
-    ready(target, only)
-    target.remove(only.ref)
-    assert target.list() == set()
-    assert cluster.api.get(SELDON_DEPLOYMENT, "wine", place.namespace) is None
-    until(lambda: not cluster.api.list(AUTOSCALER, place.namespace), "the autoscaler is gone")
-    until(lambda: not cluster.api.list(DEPLOYMENT, place.namespace), "the Deployment is gone")
-
-
-def test_deployment_that_the_operator_forgot_is_listed_and_removed(
-    cluster: TestCluster, place: SeldonPlace, target: SeldonTarget
-) -> None:
-    stable, candidate = version("1.3.2"), version("1.4.0")
-    ready(target, stable)
-    quota = {"metadata": {"name": "small"}, "spec": {"hard": {"pods": "1"}}}
-    cluster.api.create(QUOTA, quota, place.namespace)
-    target.ensure(candidate)
-    said = until(
-        lambda: (
-            (found := target.status([candidate.ref])[candidate.ref]).detail.count("exceeded quota") and found
-        ),
-        "the quota is told",
-    )
-    assert said.state is TargetState.STARTING
-    assert said.detail.startswith("its pods cannot be made: ")
-
-    def is_gone() -> bool:
-        """An operator that was at work may make it once more: the next sweep sees it, and asks again."""
-        target.remove(candidate.ref)
-        left = [seldon.name(one) for one in cluster.api.list(DEPLOYMENT, place.namespace)]
-        return left == ["wine-v1-3-2-0-model"]
-
-    until(is_gone, "nothing of it is left")
-    assert target.list() == {stable.ref}
-
-
-def test_same_version_with_another_digest_is_refused(target: SeldonTarget) -> None:
-    target.ensure(version("1.4.0"))
-    with pytest.raises(Refused, match="a version that is deployed never changes"):
-        target.ensure(version("1.4.0", "sha256:" + "cd" * 32))
-
-
-def test_versions_whose_predictors_would_have_one_name_are_refused(target: SeldonTarget) -> None:
-    target.ensure(version("1.0.0-rc.1"))
-    with pytest.raises(Refused, match=r"v1-0-0-rc-1 .* is taken by 1\.0\.0-rc\.1"):
-        target.ensure(version("1.0.0-rc-1", "sha256:" + "cd" * 32))
-
-
-def test_seldon_deployment_of_somebody_else_is_left_alone(
-    cluster: TestCluster, place: SeldonPlace, target: SeldonTarget
-) -> None:
-    graph = {"name": "model", "implementation": "SKLEARN_SERVER", "modelUri": "gs://x"}
-    body = {
-        "apiVersion": "machinelearning.seldon.io/v1",
-        "kind": "SeldonDeployment",
-        "metadata": {"name": "wine", "namespace": place.namespace},
-        "spec": {"protocol": "v2", "predictors": [{"name": "default", "graph": graph}]},
-    }
-    theirs = cluster.api.create(SELDON_DEPLOYMENT, body, place.namespace)
-    with pytest.raises(Refused, match="is not the portal's"):
-        target.ensure(version("1.4.0"))
-    target.remove(version("1.4.0").ref)
-    assert target.list() == set()
-    assert seldon_deployment(cluster, place)["metadata"]["uid"] == theirs["metadata"]["uid"]
-
-
-def test_autoscaler_of_somebody_else_is_left_alone(
-    cluster: TestCluster, place: SeldonPlace, target: SeldonTarget
-) -> None:
-    reference = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "theirs"}
-    body = {
-        "apiVersion": "autoscaling/v2",
-        "kind": "HorizontalPodAutoscaler",
-        "metadata": {"name": "portal-wine-v1-4-0"},
-        "spec": {"maxReplicas": 7, "scaleTargetRef": reference},
-    }
-    cluster.api.create(AUTOSCALER, body, place.namespace)
-    with pytest.raises(Refused, match="is not the portal's"):
-        target.ensure(version("1.4.0", autoscaling=Autoscaling()))
-    found = cluster.api.get(AUTOSCALER, "portal-wine-v1-4-0", place.namespace)
-    assert found is not None
-    assert found["spec"]["maxReplicas"] == 7
-
-
-@pytest.mark.parametrize(
-    ("tenant", "said"), [("globex", "has mlops-portal.io/tenant=globex"), ("", "has no label")]
-)
-def test_namespace_of_somebody_else_is_refused(
-    cluster: TestCluster, place: SeldonPlace, tenant: str, said: str
-) -> None:
-    with cluster.namespace(tenant) as namespace:
-        rights.grant(cluster.api, [namespace])
-        target = SeldonTarget(replace(place, namespace=namespace))
-        with pytest.raises(Refused, match=said):
-            target.ensure(version("1.4.0"))
-
-
-def test_namespace_that_is_missing_or_closed_to_the_portal_is_refused_by_name(place: SeldonPlace) -> None:
-    with pytest.raises(Refused, match=r'namespaces "nowhere" is forbidden'):
-        SeldonTarget(replace(place, namespace="nowhere")).ensure(version("1.4.0"))
-
-
-def test_webhook_refusal_is_told(cluster: TestCluster, place: SeldonPlace, target: SeldonTarget) -> None:
-    ready(target, version("1.3.2"), version("1.4.0"))
-    found = seldon_deployment(cluster, place)
-    found["metadata"]["resourceVersion"] = ""
-    broken = seldon.ours(found)
-    broken["spec"]["predictors"][1]["traffic"] = 40
-    with pytest.raises(Refused, match="Traffic must sum to 100"):
-        place.seldon_deployments.rewrite("wine", lambda present: broken)
-
-
-def test_other_writer_in_between_loses_nothing(
-    cluster: TestCluster, place: SeldonPlace, target: SeldonTarget
-) -> None:
-    for number in ("1.3.2", "1.4.0"):
-        target.ensure(version(number))
-    tried: list[int] = []
-
-    def change(present: Manifest | None) -> Manifest | None:
-        assert present is not None
-        tried.append(1)
-        if len(tried) == 1:
-            set_traffic(cluster, place, v1_3_2=70, v1_4_0=30)
-        return {**present, "metadata": {**present["metadata"], "annotations": {seldon.STABLE: "x"}}}
-
-    place.seldon_deployments.rewrite("wine", change)
-    found = seldon_deployment(cluster, place)
-    assert len(tried) == 2
-    assert [one["traffic"] for one in found["spec"]["predictors"]] == [70, 30]
-    assert seldon.roles(found)[0] == "x"
 
 
 def test_artifact_that_was_changed_by_hand_is_seen_in_the_digest(
