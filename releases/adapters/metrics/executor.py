@@ -38,7 +38,8 @@ SIDE_BY_SIDE = 64
 @dataclass(frozen=True, slots=True)
 class ExecutorMetricsConfig:
     """`namespace`: where the pods are. `pod_proxy`: the http:// URL of a proxy through which pods are asked,
-    empty: directly. `seconds`: what the answers of all pods together may take."""
+    empty: directly; at IPv4 addresses only, because httpx writes IPv6 ones to a proxy without brackets.
+    `seconds`: what the answers of all pods together may take."""
 
     namespace: str
     pod_proxy: str = ""
