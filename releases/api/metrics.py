@@ -46,14 +46,16 @@ def _releases() -> Iterator[Metric]:
 
 def _components() -> Iterator[Metric]:
     now = timezone.now()
-    seen = list(ComponentHealth.objects.all())
-    up = GaugeMetricFamily("portal_component_up", "1: the engine answered.", labels=["component"])
+    seen = list(ComponentHealth.objects.select_related("environment"))
+    labels = ["component", "place"]  # no place: an engine that all environments share
+    up = GaugeMetricFamily("portal_component_up", "1: the engine answered.", labels=labels)
     age = GaugeMetricFamily(
-        "portal_component_seen_seconds", "Seconds since the engine was looked at.", labels=["component"]
+        "portal_component_seen_seconds", "Seconds since the engine was looked at.", labels=labels
     )
     for component in seen:
-        up.add_metric([component.name], float(component.state == "up"))
-        age.add_metric([component.name], max(0.0, (now - component.seen_at).total_seconds()))
+        of = [component.name, component.environment.place if component.environment else ""]
+        up.add_metric(of, float(component.state == "up"))
+        age.add_metric(of, max(0.0, (now - component.seen_at).total_seconds()))
     yield up
     yield age
     reconciled = GaugeMetricFamily("portal_reconcile_age_seconds", "Seconds since the last reconcile pass.")

@@ -76,7 +76,7 @@ def scrape() -> dict[tuple[str, str], float]:
     assert answer.status_code == 200
     families = text_string_to_metric_families(answer.content.decode())
     return {
-        (sample.name, next(iter(sample.labels.values()), "")): sample.value
+        (sample.name, " ".join(filter(None, sample.labels.values()))): sample.value
         for family in families
         for sample in family.samples
     }
@@ -100,6 +100,16 @@ def test_metrics_tell_how_long_ago_the_last_pass_was() -> None:
     read = scrape()
     assert 40 <= read["portal_reconcile_age_seconds", ""] < 45
     assert (read["portal_component_up", "workers"], read["portal_component_up", "mlflow"]) == (1, 0)
+
+
+def test_metrics_tell_the_engines_of_each_environment_apart_without_naming_its_tenant(scene: Scene) -> None:
+    remote = factories.environment(scene.cast.globex, "production", target="seldon")
+    factories.health("target")
+    factories.health("target", "down", environment=remote)
+    read = scrape()
+    assert read["portal_component_up", "target"] == 1
+    assert read["portal_component_up", f"target seldon/{remote.pk}"] == 0
+    assert "globex" not in Client().get("/metrics").content.decode()
 
 
 def test_metrics_count_releases_that_wait_for_a_pass(scene: Scene) -> None:

@@ -45,6 +45,23 @@ def test_it_says_when_nobody_has_looked_at_an_engine(scene: Scene, login: Login)
     assert "3 of 5 components are not well" in page
 
 
+def test_it_shows_the_engines_of_a_cluster_to_the_tenant_whose_environment_it_is_alone(
+    scene: Scene, login: Login
+) -> None:
+    for of, name in ((scene.cast.acme, "cloud"), (scene.cast.globex, "secret-lab")):
+        environment = factories.environment(of, name, target="seldon")
+        factories.health("target", "down", environment=environment, detail=f"{name} hangs")
+    page = get(login, "")
+    assert "Serving target of cloud" in page
+    assert "cloud hangs" in page
+    assert "secret-lab" not in page
+    assert page.count("Nobody has looked yet") == 2  # at the gateway and the metric source of cloud
+    strangers = login("mallory").get("/t/globex/").content.decode()
+    assert "Serving target of secret-lab" in strangers
+    assert "cloud" not in strangers
+    assert "<span>Gateway</span>" not in strangers  # that of this machine, where globex has nothing
+
+
 @pytest.mark.parametrize(
     ("asked", "shown", "hidden"),
     [

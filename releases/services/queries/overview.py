@@ -1,19 +1,22 @@
 """The overview of a tenant: what rolls out, what waits for the reader, what ended badly, and health."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from statistics import median
 
 from django.db import connection
-from django.db.models import Count, QuerySet
+from django.db.models import Count, Q, QuerySet
 
 from releases.domain.release import ACTIVE, TERMINAL, Phase
 from releases.domain.verdict import Verdict, VerdictKind
-from releases.models import ComponentHealth, Release
+from releases.models import ComponentHealth, Environment, Release
+from releases.models.places import TargetKind
+from releases.services.health import OF_A_PLACE
 from releases.services.queries.waiting import Waiting, waiting
 from tenants.access import Actor
+from tenants.models import Tenant
 from tenants.roles import Capability
 
 A_DAY, A_WEEK = timedelta(days=1), timedelta(days=7)
@@ -146,7 +149,7 @@ def overview(actor: Actor, now: datetime) -> Overview:
         paused=[release for release in active if may_operate and release.phase == Phase.PAUSED],
         bad=[_row(release, sparks, now) for release in bad],
         ended=ended.count(),
-        health=component_health(now),
+        health=component_health(actor.tenant, now),
         week=_week(actor, now),
         sample_age=max(0, int((now - max(sampled)).total_seconds())) if sampled else None,
     )
@@ -170,26 +173,39 @@ def evidence_lines(releases: Sequence[Release]) -> dict[str, list[float]]:
     return {pk: [_height(value, limits[pk]) for value in values] for pk, values in found}
 
 
-def component_health(now: datetime) -> list[Component]:
-    """Every engine that the portal depends on, in the order of the path of a release."""
-    seen = {row.name: row for row in ComponentHealth.objects.all()}
-    names = [*COMPONENTS, *(name for name in seen if name not in COMPONENTS)]
-    components = []
-    for name in names:
-        row = seen.get(name)
-        word = COMPONENTS.get(name, name.replace("_", " ").capitalize())
-        if row is None:
-            components.append(
-                Component(word, "unknown", "Nobody has looked yet: are the workers running?", None)
-            )
-            continue
-        age = max(0.0, (now - row.seen_at).total_seconds())
-        if age > NOT_SEEN_FOR:
-            said = "The workers have not reported since; what is shown is old." if name == "workers" else ""
-            components.append(Component(word, "unknown", said, age))
-        else:
-            components.append(Component(word, row.state, row.detail, age))
-    return components
+def component_health(tenant: Tenant, now: datetime) -> list[Component]:
+    """Every engine that the tenant's releases depend on, in the order of the path of a release: those that
+    all share, and those of its own environments, which no other tenant gets to see."""
+    environments = list(Environment.objects.filter(tenant=tenant))
+    rows = ComponentHealth.objects.filter(Q(environment__isnull=True) | Q(environment__in=environments))
+    seen = {(row.name, row.environment_id): row for row in rows}
+    remote = [environment for environment in environments if environment.target != TargetKind.LOCAL]
+    here = [None] if len(remote) < len(environments) or not remote else []
+    wanted: list[tuple[str, Environment | None]] = []
+    for name in COMPONENTS:
+        places = [*here, *remote] if name in OF_A_PLACE else [None]
+        wanted += [(name, environment) for environment in places]
+    others = [(name, None) for name, place in seen if place is None and name not in COMPONENTS]
+    return [_component(name, place, seen, now) for name, place in [*wanted, *others]]
+
+
+def _component(
+    name: str,
+    environment: Environment | None,
+    seen: Mapping[tuple[str, int | None], ComponentHealth],
+    now: datetime,
+) -> Component:
+    word = COMPONENTS.get(name, name.replace("_", " ").capitalize())
+    if environment is not None:
+        word = f"{word} of {environment.name}"
+    row = seen.get((name, environment.pk if environment else None))
+    if row is None:
+        return Component(word, "unknown", "Nobody has looked yet: are the workers running?", None)
+    age = max(0.0, (now - row.seen_at).total_seconds())
+    if age > NOT_SEEN_FOR:
+        said = "The workers have not reported since; what is shown is old." if name == "workers" else ""
+        return Component(word, "unknown", said, age)
+    return Component(word, row.state, row.detail, age)
 
 
 def _releases(actor: Actor) -> QuerySet[Release]:
