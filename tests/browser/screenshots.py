@@ -30,6 +30,9 @@ def addresses(page: Page, portal: str, tenant: str) -> dict[str, str]:
         "models": f"{home}models/",
         "endpoints": f"{home}endpoints/",
         "traffic": f"{home}traffic/",
+        "environments": f"{home}environments/",
+        "environment": f"{home}environments/production/",
+        "environment-policy": f"{home}environments/production/policy/",
     }
     answer = page.request.get(f"{portal}/api/v1/tenants/{tenant}/releases/?limit=100")
     for release in answer.json()["results"]:

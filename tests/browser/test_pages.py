@@ -22,6 +22,9 @@ PATHS = (
     "models/wine/",
     "endpoints/",
     "traffic/",
+    "environments/",
+    "environments/production/",
+    "environments/production/policy/",
     "releases/{canary}/",
 )
 

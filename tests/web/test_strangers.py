@@ -25,6 +25,14 @@ PATHS = [
     "traffic/quality/remove/",
     "add-service/",
     "traffic/keys/1/retire/",
+    "environments/",
+    "environments/production/",
+    "environments/production/policy/",
+    "environments/production/connection/",
+    "environments/production/disconnect/",
+    "environments/production/autoscaling/",
+    "environments/production/network/",
+    "add-environment/",
 ]
 POSTS = [
     path
@@ -33,6 +41,7 @@ POSTS = [
         (
             *("/new/", "/pause/", "/decide/", "add-model/", "/back/", "/lift/"),
             *("/change/", "/remove/", "add-service/", "/retire/"),
+            *("/policy/", "/connection/", "/disconnect/", "/autoscaling/", "/network/", "add-environment/"),
         )
     )
 ]

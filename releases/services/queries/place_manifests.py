@@ -104,11 +104,16 @@ def manifest_diff(before: Sequence[Manifest], after: Sequence[Manifest]) -> list
 
 
 def marked_yaml(before: Sequence[Manifest], after: Sequence[Manifest]) -> list[DiffLine]:
-    """The whole text of a state, with what changes marked."""
-    old, new = as_yaml(before).splitlines(), as_yaml(after).splitlines()
-    if old == new:
-        return [DiffLine("", line) for line in new]
-    return _lines(old, new, context=len(old) + len(new))
+    """The whole text of a state, with what changes marked; object by object, because these are alike and a
+    difference over all of them would pair lines of different objects."""
+    was, will = {_key(one): one for one in before}, {_key(one): one for one in after}
+    lines: list[DiffLine] = []
+    for key in [*will, *(key for key in was if key not in will)]:
+        old, new = (as_yaml([state[key]]).splitlines() if key in state else [] for state in (was, will))
+        lines += [DiffLine("", "---")] if lines else []
+        same = old == new
+        lines += [DiffLine("", line) for line in new] if same else _lines(old, new, len(old) + len(new))
+    return lines
 
 
 def _key(manifest: Manifest) -> str:
