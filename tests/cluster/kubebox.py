@@ -13,8 +13,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 BINARY = ROOT / "var/cluster/kubebox"
 PATIENCE = 60.0
-# Faster than the defaults of a real cluster, so that an autoscaler acts within a test.
-CONTROLLERS = "--horizontal-pod-autoscaler-sync-period=1s"
+# An autoscaler that acts within a test, and nodes that survive a minute in which nothing runs.
+CONTROLLERS = "--horizontal-pod-autoscaler-sync-period=1s --node-monitor-grace-period=300s"
 
 
 class KubeBox:

@@ -64,8 +64,7 @@ class MeshGateway:
             said = direct.get("body", {}).get("string", "").encode()
             return Reply(direct["status"], said, "text/plain", _added(route))
         if "rewrite" in route:
-            matched = match.get("uri", {}).get("prefix", path)
-            path = route["rewrite"]["uri"] + path.removeprefix(matched)
+            path = _rewritten(path, match, route["rewrite"])
         if (mirror := route.get("mirror")) and self._chance(route.get("mirrorPercentage", {"value": 100})):
             self._executors.infer(_destination(mirror), path, request.body)
         weighted = route["route"]
@@ -114,6 +113,13 @@ def _says(rule: Mapping[str, str], value: str) -> bool:
     if unknown := set(rule) - set(kinds):
         raise NotPlayed(f"a match by {sorted(unknown)}")
     return all(kinds[kind](wanted) for kind, wanted in rule.items())
+
+
+def _rewritten(path: str, match: Manifest, rewrite: Manifest) -> str:
+    """A regular expression is taken as it is by Envoy; a plain one takes the place of the matched prefix."""
+    if wanted := rewrite.get("uriRegexRewrite"):
+        return re.sub(wanted["match"], wanted["rewrite"], path)
+    return str(rewrite["uri"]) + path.removeprefix(match.get("uri", {}).get("prefix", path))
 
 
 def _destination(asked: Manifest) -> Destination:

@@ -39,7 +39,7 @@ from tests.cluster.seldon_objects import Components, NotPlayed, components
 log = logging.getLogger(__name__)
 
 MANAGER = "seldon-core-operator"
-EVERY = 0.1
+EVERY = 0.2
 NO_PROGRESS = "Deployment is no longer progressing and not available."
 DEPLOYMENTS, SERVICES = "DeploymentsReady", "ServicesReady"
 AUTOSCALERS, ROUTES = "HpasReady", "istioVirtualServicesReady"

@@ -101,7 +101,11 @@ def namespace_problems(place: SeldonPlace) -> list[Problem]:
     try:
         why = namespace_refusal(place.cluster.get(NAMESPACE, place.namespace), place)
     except Refused as error:
-        why = f"the namespace {place.namespace} is not open to the portal: {error}"
+        why = (
+            f"the namespace {place.namespace} is not open to the portal: {error}. Perhaps it does not exist: "
+            f"whoever rules the cluster creates it with the label {seldon.TENANT}={place.tenant} and grants "
+            "the rights of deploy/rbac.yaml in it"
+        )
     return [Problem("metadata.namespace", why)] if why else []
 
 
