@@ -9,24 +9,24 @@ restart these. The roles of the split are annotations of the SeldonDeployment it
 from collections.abc import Mapping
 from typing import Any
 
+from releases.domain.manifests import ownership
 from releases.domain.manifests.names import GRAPH_NODE as GRAPH_NODE
 from releases.domain.manifests.names import REF as REF
 from releases.domain.manifests.names import autoscaler_name as autoscaler_name
 from releases.domain.manifests.names import predictor_name as predictor_name
 from releases.domain.manifests.names import seldon_deployment_name as seldon_deployment_name
 from releases.domain.manifests.names import workload_name as workload_name
+from releases.domain.manifests.ownership import ENVIRONMENT as ENVIRONMENT
+from releases.domain.manifests.ownership import MANAGED_BY as MANAGED_BY
+from releases.domain.manifests.ownership import MODEL as MODEL
+from releases.domain.manifests.ownership import PORTAL as PORTAL
+from releases.domain.manifests.ownership import TENANT as TENANT
 from releases.domain.routing import Arm
 
 Manifest = dict[str, Any]
 Read = Mapping[str, Any]
 
 OWN_PREFIX = "mlops-portal.io/"
-# Labels of the SeldonDeployment and of everything else that is ours; TENANT is the namespace's label, too.
-TENANT = "mlops-portal.io/tenant"
-ENVIRONMENT = "mlops-portal.io/environment"
-MODEL = "mlops-portal.io/model"
-MANAGED_BY = "app.kubernetes.io/managed-by"
-PORTAL = "mlops-portal"
 # Annotations of a predictor.
 DIGEST = "mlops-portal.io/digest"
 VERSION = "mlops-portal.io/version"
@@ -65,12 +65,12 @@ def address(seldon_deployment: str, predictor: str, namespace: str) -> str:
 
 def selector(tenant: str, environment: str) -> str:
     """The label selector of all SeldonDeployments (and other objects of ours) of an environment."""
-    return f"{MANAGED_BY}={PORTAL},{TENANT}={tenant},{ENVIRONMENT}={environment}"
+    return ownership.selector(tenant, environment)
 
 
 def labels(tenant: str, environment: str, model: str) -> dict[str, str]:
     """The labels by which an object is known to be ours."""
-    return {MANAGED_BY: PORTAL, TENANT: tenant, ENVIRONMENT: environment, MODEL: model}
+    return {**ownership.labels(tenant, environment), MODEL: model}
 
 
 def is_of(found: Read, tenant: str, environment: str) -> bool:

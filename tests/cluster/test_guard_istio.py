@@ -36,7 +36,7 @@ SERVERS = [{"port": {"number": 80, "name": "http", "protocol": "HTTP"}, "hosts":
 def place(cluster: TestCluster, namespace: str) -> Iterator[IstioPlace]:
     """With a Gateway of the test's own."""
     rights.grant(cluster.api, [namespace])
-    connected = Cluster(ClusterConfig("test", str(cluster.portal)))
+    connected = Cluster(ClusterConfig("test", str(cluster.portal), seconds=30))
     made = IstioPlace(
         connected, namespace, TENANT, "production", "https://models.test:8443", f"{AROUND}/{namespace}"
     )

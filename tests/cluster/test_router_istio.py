@@ -31,7 +31,7 @@ OURS = "portal-wine"
 def place(cluster: TestCluster, namespace: str) -> IstioPlace:
     """The environment `production` of the tenant, with the rights of deploy/rbac.yaml and no others."""
     rights.grant(cluster.api, [namespace])
-    connected = Cluster(ClusterConfig("test", str(cluster.portal)))
+    connected = Cluster(ClusterConfig("test", str(cluster.portal), seconds=30))
     return IstioPlace(connected, namespace, TENANT, "production", "http://models.test:8080")
 
 
@@ -154,10 +154,11 @@ def test_weights_changed_by_hand_are_told_and_the_next_apply_repairs_them(
     cluster: TestCluster, place: IstioPlace, router: IstioRouter, split: Callable[..., None]
 ) -> None:
     split(10)
-    found = there(cluster, place, SELDON_DEPLOYMENT, "wine")
-    for predictor, share in zip(found["spec"]["predictors"], (40, 60), strict=True):
-        predictor["traffic"] = share
-    cluster.api.replace(SELDON_DEPLOYMENT, found)
+    changes = [
+        {"op": "replace", "path": f"/spec/predictors/{number}/traffic", "value": share}
+        for number, share in enumerate((40, 60))
+    ]
+    cluster.api.patch(SELDON_DEPLOYMENT, "wine", place.namespace, changes)
     assert read(router).doubt == "the SeldonDeployment wine gives v1-0-0 40 %, not 90 %"
     split(10)
     assert shares(cluster, place) == [90, 10]
