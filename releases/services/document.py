@@ -21,6 +21,7 @@ from releases.models import (
     Hold,
     ModelVersion,
     Release,
+    ReleaseManifest,
     Sample,
     Transition,
     ValidationCheck,
@@ -95,6 +96,21 @@ def of_check(check: ValidationCheck) -> dict[str, Any]:
         "detail": check.detail,
         "seconds": check.seconds,
         "at": moment(check.at),
+    }
+
+
+def of_manifest(manifest: ReleaseManifest | None) -> dict[str, Any] | None:
+    """The exact manifests, as YAML: before the release, as they were to be applied, and when it had ended.
+    None when nobody looked at any."""
+    if manifest is None:
+        return None
+    return {
+        "before": manifest.before,
+        "after": manifest.after,
+        "checked_at": moment(manifest.at),
+        "applied_at": moment(manifest.applied_at),
+        "ended": manifest.ended if manifest.ended_at else None,
+        "ended_at": moment(manifest.ended_at),
     }
 
 

@@ -8,7 +8,7 @@ How to verify: `chain.algorithm` says how each hash is made and over what.
 from datetime import datetime
 from typing import Any
 
-from releases.models import Release
+from releases.models import Release, ReleaseManifest
 from releases.services import document, history
 from tenants.audit import GENESIS, chain_hash
 
@@ -33,6 +33,7 @@ def export(release: Release, *, at: datetime) -> dict[str, Any]:
         "self_test": release.self_test or None,
         "version": _version(release),
         "checks": [document.of_check(check) for check in release.checks.order_by("id")],
+        "manifests": document.of_manifest(ReleaseManifest.objects.filter(release=release).first()),
         "approvals": [
             {**document.of_approval(approval, release), "by_identity": approval.by_identity}
             for approval in release.approvals.order_by("id")

@@ -10,7 +10,7 @@ import rfc8785
 from django.db import IntegrityError, connection, transaction
 
 from releases.domain.release import Phase
-from releases.models import Release, Sample
+from releases.models import Release, ReleaseManifest, Sample
 from releases.services import evidence_export, history
 from tests import factories
 from tests.api.conftest import HERE, Call, Scene, assert_documented
@@ -185,6 +185,26 @@ def test_evidence_holds_the_self_test_of_the_filing(call: Call, scene: Scene) ->
     record = call("get", f"releases/{filed['id']}/evidence/").json()["record"]
     assert record["self_test"]["at"] == filed["requested_at"]
     assert record["self_test"]["sentence"].startswith("too little traffic yet to test stable")
+
+
+def test_evidence_holds_the_manifests_and_seals_them(call: Call, sampled: Release) -> None:
+    assert evidence(call)["record"]["manifests"] is None
+    kept = ReleaseManifest.objects.create(
+        tenant=sampled.tenant, release=sampled, after="traffic: 0\n", at=START, applied_at=START
+    )
+    document = evidence(call)
+    assert document["record"]["manifests"] == {
+        "before": "",
+        "after": "traffic: 0\n",
+        "checked_at": "2026-11-23T03:07:00Z",
+        "applied_at": "2026-11-23T03:07:00Z",
+        "ended": None,
+        "ended_at": None,
+    }
+    kept.ended, kept.ended_at = "traffic: 100\n", START
+    kept.save()
+    assert evidence(call)["record"]["manifests"]["ended"] == "traffic: 100\n"
+    assert evidence(call)["chain"]["seal"] != document["chain"]["seal"]
 
 
 def test_evidence_the_same_record_has_the_same_seal_on_another_day(sampled: Release) -> None:
