@@ -35,7 +35,7 @@ def fingerprint(wanted: Protection) -> str:
     return hashlib.sha256(rfc8785.dumps(asdict(wanted))).hexdigest()
 
 
-def guard(environments: Iterable[Environment], guard: Guard, at: datetime) -> None:
+def protect(environments: Iterable[Environment], guard: Guard, at: datetime) -> None:
     """One look at the policies around the models; raises `Unreachable` when it cannot look."""
     known = {environment.pk for environment in environments if environment.target == TargetKind.SELDON}
     if not known:
@@ -43,10 +43,10 @@ def guard(environments: Iterable[Environment], guard: Guard, at: datetime) -> No
     for place in KubernetesPlace.objects.select_related("tenant", "environment").filter(
         environment__in=known
     ):
-        _guard(place, guard, at)
+        _protect(place, guard, at)
 
 
-def _guard(place: KubernetesPlace, guard: Guard, at: datetime) -> None:
+def _protect(place: KubernetesPlace, guard: Guard, at: datetime) -> None:
     """What the cluster refuses stands on the place until it is taken."""
     wanted = protection(place)
     mark = fingerprint(wanted)

@@ -5,7 +5,7 @@ Level-triggered like the reconciler, and deaf to endpoints whose route belongs t
 
 import logging
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from releases.domain.plan import TrafficSplit
 from releases.domain.release import DEPLOYED, Phase, TargetState
@@ -19,9 +19,12 @@ from releases.services.supplies import look_for
 from releases.services.traffic import doors
 from releases.services.world import ROUTED
 from tenants import audit
+from tenants.models import AuditEvent
 
 logger = logging.getLogger(__name__)
 
+REPAIRED = "endpoint.repaired"
+SAME_NEWS = timedelta(hours=1)
 OWNED = sorted(DEPLOYED | ROUTED)
 
 
@@ -29,7 +32,7 @@ def sweep(environments: Sequence[Environment], ports: Ports, errands: Errands, a
     """One look at all endpoints of one place and at what stands around them; raises `Unreachable` when it
     cannot look."""
     manifests.record_ends(environments, ports.preflight, errands.store, at)
-    places.guard(environments, ports.guard, at)
+    places.protect(environments, ports.guard, at)
     endpoints = list(
         Endpoint.objects.select_related("tenant", "environment", "model", "stable__model")
         .filter(environment__in=environments)
@@ -144,19 +147,31 @@ def _route(
     still_free = _without_owners(endpoints)
     wanted = {route: setting for route, setting in wanted.items() if route in still_free}
     if wanted:
-        ports.router.apply(wanted)
+        try:
+            ports.router.apply(wanted)
+        except Refused as error:  # of one of them; the next sweep sees which are right by then
+            logger.warning("the gateway refuses routes: %s", error)
+            repaired = []
     if any(route in still_free for route in gone):
         ports.router.remove([route for route in gone if route in still_free])
     for endpoint, said in repaired:
-        if endpoint.route in still_free:
+        if endpoint.route in still_free and not _is_told(endpoint, said, at):
             audit.record(
                 endpoint.tenant,
                 at=at,
                 actor=history.PORTAL,
-                action="endpoint.repaired",
+                action=REPAIRED,
                 subject=endpoint.route.name,
                 detail={"found": said},
             )
+
+
+def _is_told(endpoint: Endpoint, said: str, at: datetime) -> bool:
+    """An engine that does not take up what it is told is the same news at every sweep."""
+    told = AuditEvent.objects.filter(
+        tenant=endpoint.tenant, action=REPAIRED, subject=endpoint.route.name, at__gt=at - SAME_NEWS
+    ).first()
+    return told is not None and told.detail.get("found") == said
 
 
 def _is_left_by_promotion(setting: RouteSetting | None, right: RouteSetting) -> bool:

@@ -3,12 +3,13 @@
 from typing import Any
 
 from django.conf import settings
+from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from releases.domain.errors import DomainError
+from releases.domain.errors import Conflict, DomainError
 from releases.models import Environment
 from releases.services import commands, find
 from releases.services.queries.environments import environment_page, environment_rows
@@ -55,8 +56,8 @@ def examine(request: HttpRequest, actor: Actor, name: str) -> HttpResponse:
     """Have the workers try the connection; the environment's page shows what they find."""
     try:
         commands.ask_for_examination(actor, name, at=timezone.now())
-    except DomainError as error:
-        status_of(error)  # a local environment has no such button: nothing to be said to it
+    except Conflict as error:  # it was moved back to this machine meanwhile
+        messages.warning(request, str(error))
     return redirect("web:environment", actor.tenant.slug, name)
 
 

@@ -8,9 +8,10 @@ shown as a difference is written.
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods
@@ -32,7 +33,7 @@ from releases.services.queries.place_manifests import (
 )
 from releases.services.scaling import Scaling, scaling
 from releases.web.door import inside, page, said, status_of
-from releases.web.place_drafts import filled_draft, read_draft
+from releases.web.place_drafts import Draft, filled_draft, read_draft
 from releases.web.place_inputs import CALLER_INPUTS, NETWORK_INPUTS, SCALING_INPUTS
 from tenants.access import Actor
 from tenants.roles import Capability
@@ -46,6 +47,7 @@ class Change:
 
     before: list[Manifest]
     after: list[Manifest]
+    is_example: bool = False
 
     @property
     def seen(self) -> str:
@@ -82,14 +84,12 @@ def autoscaling(request: HttpRequest, actor: Actor, name: str) -> HttpResponse:
         "model": model,
         "is_own": own is not None,
         "models": RegisteredModel.objects.filter(tenant=actor.tenant).order_by("name"),
-        "is_example": running(place, model)[0].is_example,
+        "is_example": change.is_example,
         "is_removal": is_removal,
     }
-
-    def write() -> None:
-        commands.set_autoscaling(actor, name, model.name if model else None, target, at=timezone.now())
-
     if is_removal or draft.value is not None:
+        of = model.name if model else None
+        write = partial(commands.set_autoscaling, actor, name, of, target, at=timezone.now())
         answer = _carry_on(request, actor, environment, change, write, context, "autoscaling")
         if answer is not None:
             return answer
@@ -120,10 +120,47 @@ def _scaling_change(
         ]
         versions = inheriting or [example(place)]
     before = autoscalers(versions, environment, policies)
-    return Change(before, autoscalers(versions, environment, replace(policies, policies=changed)))
+    after = autoscalers(versions, environment, replace(policies, policies=changed))
+    return Change(before, after, versions[0].is_example)
 
 
 # ---- network policy and callers ------------------------------------------------------------------
+@dataclass(frozen=True, slots=True)
+class NetworkDraft:
+    """The form of who may reach the models; `is_shut`: with a network policy."""
+
+    rules: Draft[NetworkRules]
+    callers: Draft[Callers]
+    is_shut: bool
+
+    @classmethod
+    def of(cls, place: KubernetesPlace) -> "NetworkDraft":
+        """What is in force."""
+        return cls(
+            filled_draft(NETWORK_INPUTS, place.network_rules_kept),
+            filled_draft(CALLER_INPUTS, place.callers),
+            place.has_network_policy,
+        )
+
+    @classmethod
+    def read(cls, data: QueryDict) -> "NetworkDraft":
+        """What was typed; rules that are not in force may be as they like."""
+        is_shut = "has_network_policy" in data
+        rules = read_draft(NETWORK_INPUTS, NetworkRules, data)
+        return cls(
+            rules if is_shut else replace(rules, errors={}),
+            read_draft(CALLER_INPUTS, Callers, data),
+            is_shut,
+        )
+
+    @property
+    def wanted(self) -> tuple[NetworkRules | None, Callers] | None:
+        """Policy and callers; None while something is wrong."""
+        if self.callers.value is None or (self.is_shut and self.rules.value is None):
+            return None
+        return self.rules.value if self.is_shut else None, self.callers.value
+
+
 @require_http_methods(["GET", "HEAD", "POST"])
 @inside
 def network(request: HttpRequest, actor: Actor, name: str) -> HttpResponse:
@@ -132,43 +169,26 @@ def network(request: HttpRequest, actor: Actor, name: str) -> HttpResponse:
     environment, place = place_of(actor, name)
     if place is None:
         return redirect("web:environment", actor.tenant.slug, name)
+    draft = NetworkDraft.read(request.POST) if request.method == "POST" else NetworkDraft.of(place)
+    wanted = draft.wanted
     before = protection_manifests(place, place.network_rules, place.callers)
-    if request.method == "POST":
-        rules = read_draft(NETWORK_INPUTS, NetworkRules, request.POST)
-        callers = read_draft(CALLER_INPUTS, Callers, request.POST)
-        is_shut = "has_network_policy" in request.POST
-        if not is_shut:
-            rules = replace(rules, errors={}, value=rules.value or place.network_rules_kept)
-    else:
-        rules = filled_draft(NETWORK_INPUTS, place.network_rules_kept)
-        callers = filled_draft(CALLER_INPUTS, place.callers)
-        is_shut = place.has_network_policy
-    wanted_rules = rules.value if is_shut else None
-    is_right = rules.value is not None and callers.value is not None
-    after = before
-    if callers.value is not None and rules.value is not None:
-        after = protection_manifests(place, wanted_rules, callers.value)
+    change = Change(before, protection_manifests(place, *wanted) if wanted else before)
     context = {
         "environment": environment,
         "place": place,
-        "rules": rules,
-        "callers": callers,
-        "wrong": [*callers.wrong, *rules.wrong],
-        "is_shut": is_shut,
-        "note": "the gateway's own labels are read from its Gateway object" if after else "",
-        "is_tied": callers.value.is_tied if callers.value else True,
+        "rules": draft.rules,
+        "callers": draft.callers,
+        "wrong": [*draft.callers.wrong, *draft.rules.wrong],
+        "is_shut": draft.is_shut,
+        "is_tied": wanted is None or wanted[1].is_tied,
+        "note": "the gateway's own labels are read from its Gateway object" if change.after else "",
     }
-
-    def write() -> None:
-        assert callers.value is not None  # noqa: S101 - only a form that is right is written
-        commands.set_protection(actor, name, wanted_rules, callers.value, at=timezone.now())
-
-    change = Change(before, after)
-    if is_right:
+    if wanted is not None:
+        write = partial(commands.set_protection, actor, name, *wanted, at=timezone.now())
         answer = _carry_on(request, actor, environment, change, write, context, "network")
         if answer is not None:
             return answer
-    errors = {**rules.errors, **callers.errors}
+    errors = {**draft.rules.errors, **draft.callers.errors}
     return _form(request, actor, "environments/network.html", change, errors, context)
 
 
@@ -178,7 +198,7 @@ def _carry_on(
     actor: Actor,
     environment: Environment,
     change: Change,
-    write: Callable[[], None],
+    write: Callable[[], object],
     context: dict[str, Any],
     what: str,
 ) -> HttpResponse | None:

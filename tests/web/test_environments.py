@@ -267,6 +267,19 @@ def test_it_leaves_models_with_a_policy_of_their_own_out_of_a_change_for_all(
     assert "portal-cider" not in review
 
 
+def test_it_shows_an_example_where_every_model_has_a_policy_of_its_own(
+    scene: Scene, login: Login, place: KubernetesPlace
+) -> None:
+    ada = scene.cast.actor(scene.cast.ada)
+    for name in ("cider", "mead", "wine"):
+        commands.set_autoscaling(ada, "production", name, Autoscaling(max_replicas=7), at=timezone.now())
+    form = login("ada").get(SCALING)
+    assert "as for a version 1.0.0" in text(form)
+    review = login("ada").post(SCALING, {**form_of(form), "max_replicas": "30", "do": "review"})
+    assert "maxReplicas: 30" in text(review)
+    assert "as for a version 1.0.0" in text(review)
+
+
 def test_it_gives_a_model_a_policy_of_its_own_and_takes_it_away_again(
     login: Login, place: KubernetesPlace
 ) -> None:

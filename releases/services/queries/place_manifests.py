@@ -23,7 +23,8 @@ CONTEXT = 3
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A version that scales in an environment; `is_example`: nothing does, so that one is made up."""
+    """A version that scales in an environment; `is_example`: nothing does, so that one is made up. Without
+    a model: one that has no policy of its own."""
 
     model: RegisteredModel | None
     scaled: Scaled
@@ -55,11 +56,12 @@ def running(place: KubernetesPlace, model: RegisteredModel | None = None) -> lis
 
 
 def example(place: KubernetesPlace, model: RegisteredModel | None = None) -> Running:
-    """A version that nobody has released, to show what would be made of one."""
+    """A version that nobody has released, to show what would be made of one: of this model, or of any that
+    has no policy of its own."""
     of = model or RegisteredModel.objects.filter(tenant=place.tenant).order_by("name").first()
     name = of.name if of else "model"
     ref = f"{place.tenant.slug}-{place.environment.name}-{name}-v1-0-0-00000000"[:63]
-    return Running(of, _scaled(place, name, "1.0.0", ref), is_example=True)
+    return Running(model, _scaled(place, name, "1.0.0", ref), is_example=True)
 
 
 def _scaled(place: KubernetesPlace, model: str, version: str, ref: str) -> Scaled:
