@@ -32,6 +32,16 @@ def check_urls(**kwargs: Any) -> list[CheckMessage]:
 
 
 @register()
+def check_pod_proxy(**kwargs: Any) -> list[CheckMessage]:
+    """The proxy that leads to the pods of clusters is an http:// URL, or none is set."""
+    proxy = settings.KUBERNETES_POD_PROXY
+    if not proxy or proxy.startswith("http://"):
+        return []
+    hint = "Write it as http://host:port, or leave it empty to ask pods directly."
+    return [Error(f"KUBERNETES_POD_PROXY is {proxy!r}.", hint=hint, id="mlops_portal.E005")]
+
+
+@register()
 def check_gateway_token(**kwargs: Any) -> list[CheckMessage]:
     """The portal's token for gateways has hosts to which it may be shown, and they are mere hosts."""
     hosts = settings.GATEWAY_TOKEN_HOSTS

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pytest_django import Settings
 
+from mlops_portal.checks import check_pod_proxy
 from releases.adapters.metrics.executor import (
     LARGEST_ANSWER,
     ExecutorMetrics,
@@ -245,3 +247,12 @@ def test_bounds_of_a_page_are_those_of_the_executor() -> None:
     found = counts(page.text().decode())
     assert sorted(found.at_most)[:-1] == list(SECONDS)
     assert found.began == pytest.approx(time.time(), abs=60)
+
+
+@pytest.mark.parametrize(
+    ("proxy", "is_right"),
+    [("", True), ("http://127.0.0.1:3128", True), ("127.0.0.1:3128", False), ("socks5://x:1", False)],
+)
+def test_setting_of_the_proxy_to_the_pods_is_checked(settings: Settings, proxy: str, is_right: bool) -> None:
+    settings.KUBERNETES_POD_PROXY = proxy
+    assert [error.id for error in check_pod_proxy()] == ([] if is_right else ["mlops_portal.E005"])

@@ -25,6 +25,13 @@ class Reply:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
+class _Server(ThreadingHTTPServer):
+    """Takes as many connections at once as the pods of a cluster would, each of which listens itself."""
+
+    daemon_threads = True
+    request_queue_size = 128
+
+
 class LoopbackServer:
     """Answers every request with what `answer` makes of it, until it is stopped."""
 
@@ -50,8 +57,7 @@ class LoopbackServer:
             def log_message(self, format: str, *arguments: Any) -> None:
                 """Silence."""
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", 0), Handler)
         self.port = self._server.server_port
         threading.Thread(target=self._server.serve_forever, name=name, daemon=True).start()
 

@@ -9,10 +9,12 @@ What the models predicted is not told: stock MLServer does not count it.
 """
 
 import logging
+import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from functools import lru_cache
 
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
@@ -117,21 +119,32 @@ def _answers(asked: Mapping[str, Future[PodCounts | None]], deadline: float) -> 
 def counts(text: str) -> PodCounts:
     """What a page says of predictions. Raises `ValueError` when this is no text of Prometheus, or says what
     nothing can have counted."""
-    # Parsing is what costs, and most of the page is about other things.
-    own = "\n".join(line for line in text.split("\n") if line.startswith(OWN))
     found = PodCounts()
-    for family in text_string_to_metric_families(own):
-        for sample in family.samples:
-            if sample.name == BEGAN:
-                found.began = sample.value
-            elif not _is_prediction(sample.labels):
-                continue
-            elif sample.name == COUNT:
-                found.count(sample.labels.get("code", ""), sample.value)
-            elif sample.name == BUCKET:
-                found.time(sample.labels.get("le", "nan"), sample.value)
+    for line in text.split("\n"):
+        if not line.startswith(OWN):
+            continue
+        series, end, figures = line.rpartition("}") if "{" in line else line.partition(" ")
+        name, labels = _series(series + end)
+        value = float(figures.split()[0]) if figures.strip() else math.nan
+        if name == BEGAN:
+            found.began = value
+        elif not _is_prediction(labels):
+            continue
+        elif name == COUNT:
+            found.count(labels.get("code", ""), value)
+        elif name == BUCKET:
+            found.time(labels.get("le", "nan"), value)
     summed(0.0, {"": found})  # so that a page that contradicts itself is told here, of this pod alone
     return found
+
+
+@lru_cache(maxsize=16_384)
+def _series(text: str) -> tuple[str, Mapping[str, str]]:
+    """The name and the labels of a line without its value. They are the same at every reading, and taking
+    them apart is what costs: 3 ms a page."""
+    [family] = text_string_to_metric_families(f"{text} 0\n")
+    [sample] = family.samples
+    return sample.name, sample.labels
 
 
 def _is_prediction(labels: Mapping[str, str]) -> bool:
