@@ -133,6 +133,9 @@ ARTIFACTS = Path(env.str("PORTAL_ARTIFACTS", str(VAR / "artifacts")))
 # Clusters that environments may be on: name=kubeconfig, separated by commas; `in-cluster` instead of a path
 # is the service account of the pod that this runs in.
 KUBERNETES_CLUSTERS: dict[str, str] = env.dict("KUBERNETES_CLUSTERS", {})
+# The hosts that environments may name as gateway and Prometheus (".example.com": all below it): tenants type
+# them, and workers ask them. Empty: any, which is for tenants that are trusted.
+KUBERNETES_HOSTS: list[str] = env.list("KUBERNETES_HOSTS", [])
 # The http:// URL of a proxy through which the pods of clusters are asked for their metrics; empty: directly.
 KUBERNETES_POD_PROXY = env.str("KUBERNETES_POD_PROXY", "")
 # The S3 where artifacts are mirrored for clusters; credentials as boto3 finds them (AWS_ACCESS_KEY_ID, ...).

@@ -51,6 +51,7 @@ class EnvironmentViews(TenantViewSet):
             environment,
             self.content(EnvironmentForm),
             clusters=settings.KUBERNETES_CLUSTERS,
+            hosts=settings.KUBERNETES_HOSTS,
             at=self.now(),
         )
         return Response(place_document.of_environments([changed])[0])

@@ -3,7 +3,7 @@
 Pure; knows the syntax, not whether the cluster, the namespace or the secret are there: the workers find out.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from urllib.parse import urlsplit
@@ -53,6 +53,19 @@ class KubernetesConnection:
     def host(self) -> str:
         """The host that callers ask, without its port."""
         return urlsplit(self.gateway_url).hostname or ""
+
+    def outside(self, hosts: Collection[str]) -> list[str]:
+        """The fields whose address is of none of these hosts (".example.com": and of all below it); none when
+        there are no hosts to hold them against."""
+        if not hosts:
+            return []
+        asked = {"gateway_url": self.gateway_url, "prometheus_url": self.prometheus_url}
+        return [field for field, url in asked.items() if url and not _is_among(url, hosts)]
+
+
+def _is_among(url: str, hosts: Collection[str]) -> bool:
+    host = (urlsplit(url).hostname or "").rstrip(".")
+    return any(host == one.lstrip(".") or (one.startswith(".") and host.endswith(one)) for one in hosts)
 
 
 def _place(wanted: KubernetesConnection) -> dict[str, str]:

@@ -35,7 +35,12 @@ def connection(request: HttpRequest, actor: Actor, name: str) -> HttpResponse:
         if draft.value is not None:
             try:
                 commands.connect(
-                    actor, name, draft.value, clusters=settings.KUBERNETES_CLUSTERS, at=timezone.now()
+                    actor,
+                    name,
+                    draft.value,
+                    clusters=settings.KUBERNETES_CLUSTERS,
+                    hosts=settings.KUBERNETES_HOSTS,
+                    at=timezone.now(),
                 )
             except DomainError as refused:
                 error, draft = refused, draft.refused(refused)

@@ -92,6 +92,31 @@ def test_environment_with_an_active_release_stays_where_it_is(rig: Rig) -> None:
         connect(rig)
 
 
+@pytest.mark.parametrize(
+    ("hosts", "refused"),
+    [
+        ([], []),
+        (["models.example.com", ".monitoring"], []),
+        ([".example.com", "prometheus.monitoring"], []),
+        (["example.com", ".monitoring"], ["gateway_url"]),
+        ([".xample.com", ".example.com"], ["prometheus_url"]),
+    ],
+)
+def test_connect_names_only_hosts_that_may_be_asked(rig: Rig, hosts: list[str], refused: list[str]) -> None:
+    wanted = replace(WANTED, prometheus_url="http://prometheus.monitoring:9090")
+
+    def attempt() -> KubernetesPlace:
+        return commands.connect(rig.ada, "production", wanted, clusters=["main"], hosts=hosts, at=rig.at)
+
+    if not refused:
+        assert attempt().connection == wanted
+        return
+    with pytest.raises(Invalid) as error:
+        attempt()
+    assert list(error.value.fields) == refused
+    assert not KubernetesPlace.objects.exists()
+
+
 def test_disconnect_forgets_the_place_and_its_policies(rig: Rig) -> None:
     connect(rig)
     commands.set_autoscaling(rig.ada, "production", None, FEW, at=rig.at)

@@ -26,13 +26,19 @@ NOWHERE = {"cluster": "", "namespace": "", "gateway_url": "", "artifacts": "", "
 
 
 def change_whole_environment(
-    actor: Actor, name: str, changes: Mapping[str, Any], *, clusters: Collection[str], at: datetime
+    actor: Actor,
+    name: str,
+    changes: Mapping[str, Any],
+    *,
+    clusters: Collection[str],
+    hosts: Collection[str] = (),
+    at: datetime,
 ) -> Environment:
     """Change policy, connection (`kubernetes`), `autoscaling` and `network` of an environment."""
     actor.require(Capability.ADMINISTER)
     find.environment(actor, name)
     parts: dict[str, Callable[[Any], None]] = {
-        "kubernetes": lambda wanted: _connect(actor, name, wanted, clusters, at),
+        "kubernetes": lambda wanted: _connect(actor, name, wanted, clusters, hosts, at),
         "autoscaling": lambda wanted: _scale(actor, name, wanted, at),
         "network": lambda wanted: _protect(actor, name, wanted, at),
     }
@@ -48,7 +54,12 @@ def change_whole_environment(
 
 
 def _connect(
-    actor: Actor, name: str, wanted: Mapping[str, Any] | None, clusters: Collection[str], at: datetime
+    actor: Actor,
+    name: str,
+    wanted: Mapping[str, Any] | None,
+    clusters: Collection[str],
+    hosts: Collection[str],
+    at: datetime,
 ) -> None:
     if wanted is None:
         places.disconnect(actor, name, at=at)
@@ -56,7 +67,7 @@ def _connect(
     place = _place(actor, name)
     now = asdict(place.connection) if place else NOWHERE
     connection = KubernetesConnection(**{**now, **wanted})
-    places.connect(actor, name, connection, clusters=clusters, at=at)
+    places.connect(actor, name, connection, clusters=clusters, hosts=hosts, at=at)
 
 
 def _scale(actor: Actor, name: str, wanted: Mapping[str, Any], at: datetime) -> None:

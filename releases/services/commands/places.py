@@ -29,15 +29,24 @@ _LEAVING = timedelta(minutes=1)
 
 
 def connect(
-    actor: Actor, name: str, wanted: KubernetesConnection, *, clusters: Collection[str], at: datetime
+    actor: Actor,
+    name: str,
+    wanted: KubernetesConnection,
+    *,
+    clusters: Collection[str],
+    hosts: Collection[str] = (),
+    at: datetime,
 ) -> KubernetesPlace:
-    """Connect an environment to a namespace, or change how. `clusters`: those that may be named.
+    """Connect an environment to a namespace, or change how. `clusters`: those that may be named; `hosts`: those
+    that addresses may name, because workers ask them (none given: all, as `KubernetesConnection.outside`).
 
     The first connection, another cluster and another namespace are refused while anything serves."""
     actor.require(Capability.ADMINISTER)
     if wanted.cluster not in clusters:
         known = ", ".join(sorted(clusters)) or "none: whoever runs the portal has to set KUBERNETES_CLUSTERS"
         _refuse("cluster", f"there is no such cluster; known are {known}")
+    for field in wanted.outside(hosts):
+        _refuse(field, f"only these hosts may be asked from here: {', '.join(sorted(hosts))}")
     with transaction.atomic():
         environment, place = _locked(actor, name)
         before = place.connection if place else None
