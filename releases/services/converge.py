@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from releases.domain.release import DEPLOYED, Phase
+from releases.domain.release import Phase
 from releases.domain.routing import Route, RouteSetting
 from releases.models import ModelVersion, Release
 from releases.ports import AdapterError, Ports, Refused
@@ -38,7 +38,7 @@ def converge(releases: Sequence[Release], world: World, ports: Ports, errands: E
         try:
             if phase is Phase.VALIDATING:
                 errands.validate(release.pk)
-            elif phase in DEPLOYED:
+            else:
                 _deployments(release, world, ports, errands, at)
                 if phase is Phase.SMOKE_TESTING:
                     errands.smoke(release.pk)

@@ -84,8 +84,6 @@ def _supplies(
     """Of what is to be deployed and is not there. A mirror that is away is asked once, not once a release."""
     found: dict[str, Supply] = {}
     for release in releases:
-        if Phase(release.phase) not in DEPLOYED:
-            continue
         for ref, version, digest in deployments_of(release):
             known = status.get(ref)
             if known is None or known.state is not TargetState.ABSENT:
@@ -97,9 +95,11 @@ def _supplies(
 
 
 def deployments_of(release: Release) -> list[tuple[str, ModelVersion, str]]:
-    """What a release needs to run: ref, version and digest of the candidate, then of stable."""
-    needed = [(candidate_ref(release), release.version, release.digest)]
-    ref = stable_ref(release)
+    """What a release needs to run: ref, version and digest of the candidate, then of stable. On its way back
+    it needs stable alone: there are gateways that lead nobody to where nothing is."""
+    phase = Phase(release.phase)
+    needed = [(candidate_ref(release), release.version, release.digest)] if phase in DEPLOYED else []
+    ref = stable_ref(release) if phase in DEPLOYED or phase is Phase.ROLLING_BACK else None
     if ref is not None and release.stable is not None:
         needed.append((ref, release.stable, release.stable.digest))
     return needed

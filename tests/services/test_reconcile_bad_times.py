@@ -204,6 +204,20 @@ def test_stable_that_was_stopped_is_brought_back_by_the_watchdog(rig: Rig) -> No
     assert endpoint.drift == ""
 
 
+def test_stable_that_vanishes_during_a_rollback_is_brought_back_and_the_candidate_is_not(rig: Rig) -> None:
+    release = canary(rig)
+    rig.tick()
+    _, stable = rig.refs(release)
+    rig.world.router.stuck = True
+    commands.act(rig.ada, release.pk, Act.ABORT, "looks wrong", at=rig.at)
+    for ref in rig.world.target.list():
+        rig.world.target.remove(ref)
+    rig.tick()
+    release.refresh_from_db()
+    assert release.phase == "rolling_back"
+    assert rig.world.target.list() == {stable}
+
+
 def test_pass_needs_a_constant_number_of_queries(rig: Rig, django_assert_max_num_queries) -> None:  # type: ignore[no-untyped-def]
     canary(rig)
     rig.tick()
