@@ -101,6 +101,7 @@ SPOILED = [
     OWN.format("bucket", "", "1").encode(),
     (OWN.format("bucket", ',le="1"', "5") + OWN.format("bucket", ',le="+Inf"', "4")).encode(),
     OWN.format("count", "", "3").encode()[:-20] + b"\n",
+    b"seldon_api_executor_server_requests_seconds_count{,\r= _+}#+=},. }\r{{_.\t\r\t+} 1\n",
     b"\xff\xfe" + OWN.format("count", "", "3").encode(),
     b"#" * (LARGEST_ANSWER + 10) + b"\n" + OWN.format("count", "", "3").encode(),
 ]

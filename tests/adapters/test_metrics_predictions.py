@@ -269,6 +269,7 @@ GOOD = b'other_total 7\nmodel_predictions_total{kind="label",value="say \\"a:b\\
         (b"", 200),
         (b"# nothing here\nmodel_loads_total 4\n", 200),
         (b'model_predictions_total{kind="label" 3\n', 200),
+        (b"model_predictions_total{,\r= _+}#+=},. }\r{{_.\t\r\t+\n", 200),
         (b'model_predictions_total{kind="label",value="a"} three\n', 200),
         (b'model_predictions_total{kind="label",value="a"} NaN\n', 200),
         (b'model_predictions_total{kind="label",value="a"} -1\n', 200),

@@ -61,7 +61,7 @@ class PredictionCounts:
                     if len(body) > LARGEST_ANSWER or time.monotonic() > deadline:
                         return {}
             return _counts(body.decode()) if answer.status_code == 200 else {}
-        except (httpx.HTTPError, ValueError):
+        except (httpx.HTTPError, ValueError, LookupError):  # the parser stumbles over some lines by the last
             return {}
 
 
