@@ -37,8 +37,8 @@ def connect(
     hosts: Collection[str] = (),
     at: datetime,
 ) -> KubernetesPlace:
-    """Connect an environment to a namespace, or change how. `clusters`: those that may be named; `hosts`: those
-    that addresses may name, because workers ask them (none given: all, as `KubernetesConnection.outside`).
+    """Connect an environment to a namespace, or change how. `clusters`: those that may be named; `hosts`:
+    those that addresses may be of, because workers ask them (none given: all).
 
     The first connection, another cluster and another namespace are refused while anything serves."""
     actor.require(Capability.ADMINISTER)
