@@ -58,7 +58,7 @@ SETTINGS = st.builds(
 )
 
 
-def seldon_deployment(*shares: int, roles: tuple[str, str] = ("", "")) -> Manifest:
+def seldon_deployment(*shares: int, roles: tuple[str, str] = ("", ""), state: str = "Available") -> Manifest:
     """Of `wine`, with versions 1, 2, ... that have these shares."""
     return {
         "apiVersion": "machinelearning.seldon.io/v1",
@@ -69,6 +69,7 @@ def seldon_deployment(*shares: int, roles: tuple[str, str] = ("", "")) -> Manife
             "labels": seldon.labels("acme", "production", "wine"),
             "annotations": {seldon.STABLE: roles[0], seldon.CANDIDATE: roles[1]},
         },
+        "status": {"state": state},
         "spec": {
             "protocol": "v2",
             "predictors": [
@@ -231,6 +232,8 @@ def test_operator_that_has_not_caught_up_is_told_while_it_can_write() -> None:
     said = "the operator's VirtualService wine still gives 100 % to wine-v1"
     assert doubts(CANARY, Around(present, behind, ready(1, 2))) == said
     assert doubts(CANARY, Around(present, behind, ready(1))) == ""  # the candidate crash-loops
+    noticed_nothing_yet = seldon_deployment(90, 10, roles=ROLES, state="Creating")
+    assert doubts(CANARY, Around(noticed_nothing_yet, behind, ready(1, 2))) == ""
     said = "the operator has not written a VirtualService for wine yet"
     assert doubts(CANARY, Around(present, None, ready(1, 2))) == said
 

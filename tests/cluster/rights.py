@@ -7,12 +7,14 @@ from typing import Any
 
 import yaml
 
-from tests.cluster.api import CLUSTER_ROLE, NAMESPACE, ROLE_BINDING, Api
+from releases.adapters.kubernetes_api import Kind
+from tests.cluster.api import CLUSTER_ROLE, NAMESPACE, ROLE_BINDING, Api, until
 
 FILE = Path(__file__).resolve().parents[2] / "deploy/rbac.yaml"
 MODELS = "mlops-portal-models"
 USER = {"kind": "User", "name": "portal", "apiGroup": "rbac.authorization.k8s.io"}
 MANAGER = "tests"
+REVIEW = Kind("authorization.k8s.io/v1", "SubjectAccessReview", "subjectaccessreviews", is_namespaced=False)
 
 
 def documents() -> list[dict[str, Any]]:
@@ -29,6 +31,14 @@ def grant(api: Api, namespaces: Iterable[str]) -> None:
             _bind(api, document, document["metadata"]["namespace"])
     for namespace in namespaces:
         _bind(api, _binding_of_models(), namespace)
+        until(lambda: _may_look(api, namespace), f"the API server knows the rights in {namespace}")  # noqa: B023
+
+
+def _may_look(api: Api, namespace: str) -> bool:
+    """Whether the user may see the namespace: the API server learns of a binding a moment later."""
+    asked = {"namespace": namespace, "verb": "get", "resource": "namespaces", "name": namespace}
+    review = {"spec": {"user": USER["name"], "resourceAttributes": asked}}
+    return bool(api.create(REVIEW, review).get("status", {}).get("allowed"))
 
 
 def _binding_of_models() -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """Releases from filing to their end: real services and database, engines in memory."""
 
+from dataclasses import replace
+
 import pytest
 
 from releases.domain.errors import Conflict
@@ -8,6 +10,7 @@ from releases.domain.version import Change
 from releases.models import Endpoint, Hold
 from releases.ports import Arm
 from releases.services import commands
+from tenants.models import AuditEvent
 from tests.services.rig import QUICK_PLAN, Rig
 
 
@@ -120,6 +123,39 @@ def test_meddling_with_the_split_is_repaired_and_told(rig: Rig) -> None:
     rig.tick()
     assert router.in_effect[release.endpoint.route] == right
     assert "changed from outside" in rig.reasons(release)
+
+
+def test_split_that_an_engine_has_not_taken_up_is_told_in_its_words(rig: Rig) -> None:
+    rig.serve(rig.register())
+    release = rig.run(rig.file(rig.register()), "canary")
+    rig.tick()
+    rig.tick()
+    router, route = rig.world.router, release.endpoint.route
+    right = router.in_effect[route]
+    router.in_effect[route] = replace(right, doubt="the operator still gives 90 % to wine-v1")
+    rig.tick()
+    assert router.in_effect[route] == right
+    said = "the split was changed from outside (the operator still gives 90 % to wine-v1); repairing it"
+    assert said in rig.reasons(release)
+
+
+def test_route_that_is_not_taken_up_between_releases_is_told_once_an_hour(rig: Rig) -> None:
+    endpoint = rig.serve(rig.register())
+    router = rig.world.router
+    router.in_effect[endpoint.route] = replace(router.in_effect[endpoint.route], doubt="it is behind")
+    router.stuck = True
+
+    def told() -> list[str]:
+        events = AuditEvent.objects.filter(action="endpoint.repaired", detail__found="it is behind")
+        return [event.subject for event in events]
+
+    for _ in range(3):
+        rig.tick()
+        rig.sweep()
+    assert told() == [endpoint.route.name]
+    rig.tick(3_600)
+    rig.sweep()
+    assert told() == [endpoint.route.name] * 2
 
 
 def test_shadow_comes_first_and_its_answers_are_judged(rig: Rig) -> None:

@@ -14,7 +14,7 @@ from releases.adapters.router import istio_resources as resources
 from releases.adapters.router.istio_traffic import Around, doubt, with_split
 from releases.adapters.seldon_objects import Manifest
 from releases.domain.routing import Route, RouteSetting
-from releases.ports import AdapterError, Refused, Unreachable
+from releases.ports import Refused
 
 
 class IstioRouter:
@@ -31,16 +31,14 @@ class IstioRouter:
         A route that is refused keeps none of the others from being written."""
         for route, setting in settings.items():
             resources.check(route, setting, self._place)
-        failures: list[AdapterError] = []
+        refusals: list[str] = []
         for route, setting in settings.items():
             try:
                 self._apply(route, setting)
-            except Unreachable:
-                raise
             except Refused as error:
-                failures.append(Refused(f"{route.name}: {error}"))
-        if failures:
-            raise Refused("; ".join(str(failure) for failure in failures))
+                refusals.append(f"{route.name}: {error}")
+        if refusals:
+            raise Refused("; ".join(refusals))
 
     def read(self, routes: Iterable[Route]) -> dict[Route, RouteSetting | None]:
         """One list of each kind of object in the namespace, however many routes."""

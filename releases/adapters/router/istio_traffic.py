@@ -4,7 +4,7 @@ Callers come through our own VirtualService, so it decides what is in effect. Se
 the SeldonDeployment says and the operator's VirtualService does; both are kept to the same split, so that no
 door leads to another mixture. The operator writes only while all Deployments of a SeldonDeployment are
 ready: what it has written is held against ours only then, or a candidate that crash-loops could never be
-rolled back.
+rolled back, and a model that scales up would seem to have been meddled with.
 
 A first version has everything at Seldon's own address from its beginning, because there is nothing to share
 with; at our own host nobody reaches it before it has its share.
@@ -22,6 +22,7 @@ from releases.domain.routing import Arm, RouteSetting
 from releases.ports import Refused
 
 Read = Mapping[str, Any]
+AVAILABLE = "Available"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +36,10 @@ class Around:
 
     @property
     def is_settled(self) -> bool:
-        """Whether the operator writes its VirtualService: all Deployments are there and ready."""
-        if self.seldon_deployment is None:
+        """Whether the operator keeps its VirtualService up to date: all Deployments are there and ready, and
+        it has noticed. It says so after it has written."""
+        status = (self.seldon_deployment or {}).get("status") or {}
+        if self.seldon_deployment is None or status.get("state") != AVAILABLE:
             return False
         model = seldon.name(self.seldon_deployment)
         names = (str(one["name"]) for one in seldon.predictors(self.seldon_deployment))
