@@ -223,30 +223,36 @@ class Cluster:
             raise Unreachable(self._why_quiet)
         client = self._connected()
         headers = {"Accept": accept, "Content-Type": content_type}
-        client.update_params_for_auth(headers, [], ["BearerToken"], path, method, body)
         url = client.configuration.host.rstrip("/") + path + (f"?{urlencode(query)}" if query else "")
         # The vendor writes plain JSON itself and refuses bytes of it; everything else it takes as bytes.
         is_plain = body is None or "json" in content_type
         sent = body if is_plain else json.dumps(body).encode()
         began = time.monotonic()
         try:
+            client.update_params_for_auth(headers, [], ["BearerToken"], path, method, body)
             answer = client.rest_client.request(
                 method, url, headers=headers, body=sent, _request_timeout=self.config.seconds
             )
             text = answer.read()
         except Exception as error:  # urllib3's, ssl's, and those of plugins that fetch a token
+            self._client = None
             said = f"the cluster {self.config.name} does not answer: {_short(str(error))}"
             if time.monotonic() - began > 0.9 * self.config.seconds:
                 self._why_quiet, self._quiet_until = said, time.monotonic() + QUIET_SECONDS
             raise Unreachable(said) from error
+        if answer.status == 401:
+            self._client = None
         return _answer(self.config.name, method, path, answer.status, text)
 
     def _connected(self) -> Any:
-        """The client of the vendor, made at the first call: it must not be inherited over a fork."""
+        """The client of the vendor, made at the first call: it must not be inherited over a fork. Made anew
+        when it did not get through: somebody may have replaced the kubeconfig."""
         with self._lock:
-            if self._client is None or self._made_by != os.getpid():
-                self._client, self._made_by = _connect(self.config), os.getpid()
-            return self._client
+            client = self._client
+            if client is None or self._made_by != os.getpid():
+                client = self._client = _connect(self.config)
+                self._made_by = os.getpid()
+            return client
 
 
 class _NotThere(Refused):
