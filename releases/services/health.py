@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
+from releases.domain.routing import Route
 from releases.models import ComponentHealth, Environment
 from releases.models.places import TargetKind
 from releases.ports import AdapterError, MetricSource, Missing, Ports, Unreachable
@@ -46,11 +47,13 @@ def noting(
 
 
 def note_place(environments: Sequence[Environment], ports: Ports, at: datetime) -> None:
-    """Ask each engine of one place."""
-    owner = None if environments[0].target == TargetKind.LOCAL else environments[0]
+    """Ask each engine of one place; the environments are read with their tenants."""
+    first = environments[0]
+    owner = None if first.target == TargetKind.LOCAL else first
+    anything = Route(first.tenant.slug, first.name, "anything")  # a router that is asked for none asks nobody
     calls: tuple[Callable[[], object], ...] = (
         ports.target.list,
-        lambda: ports.router.read([]),
+        lambda: ports.router.read([anything]),
         lambda: ask_metrics(ports.metrics),
     )
     for name, call in zip(OF_A_PLACE, calls, strict=True):
