@@ -31,14 +31,17 @@ def grant(api: Api, namespaces: Iterable[str]) -> None:
             _bind(api, document, document["metadata"]["namespace"])
     for namespace in namespaces:
         _bind(api, _binding_of_models(), namespace)
-        until(lambda: _may_look(api, namespace), f"the API server knows the rights in {namespace}")  # noqa: B023
+        _await(api, namespace)
 
 
-def _may_look(api: Api, namespace: str) -> bool:
-    """Whether the user may see the namespace: the API server learns of a binding a moment later."""
+def _await(api: Api, namespace: str) -> None:
+    """Returns when the user may see the namespace: the API server learns of a binding a moment later."""
     asked = {"namespace": namespace, "verb": "get", "resource": "namespaces", "name": namespace}
     review = {"spec": {"user": USER["name"], "resourceAttributes": asked}}
-    return bool(api.create(REVIEW, review).get("status", {}).get("allowed"))
+    until(
+        lambda: api.create(REVIEW, review).get("status", {}).get("allowed"),
+        f"the API server knows the rights in {namespace}",
+    )
 
 
 def _binding_of_models() -> dict[str, Any]:
