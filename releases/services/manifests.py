@@ -94,8 +94,13 @@ def record_ends(
             continue
         wanted = deployments.describe(release.endpoint, release.version, release.digest, store)
         try:
-            there = preflight.preview(wanted).before
+            seen = preflight.preview(wanted)
         except Refused as error:
             logger.warning("what release %s left cannot be seen: %s", release.pk, error)
             continue
-        ReleaseManifest.objects.filter(pk=kept.pk).update(ended=there, ended_at=at)
+        if (
+            seen.problems and not seen.before
+        ):  # that nothing could be seen does not mean that nothing is there
+            logger.warning("what release %s left cannot be seen: %s", release.pk, in_words(seen.problems))
+            continue
+        ReleaseManifest.objects.filter(pk=kept.pk).update(ended=seen.before, ended_at=at)

@@ -108,6 +108,16 @@ def test_what_a_release_left_is_kept_when_it_has_ended(rig: Rig, phase: str) -> 
     assert manifest(release).ended == "traffic: 100\n"
 
 
+def test_what_a_release_left_is_looked_for_until_it_can_be_seen(rig: Rig) -> None:
+    release = rig.run(rig.file(rig.register()), "succeeded")
+    rig.world.preflight.problems = (Problem("metadata.namespace", "is not open to the portal"),)
+    rig.sweep()
+    assert manifest(release).ended_at is None
+    rig.world.preflight.problems = ()
+    rig.sweep()
+    assert manifest(release).ended_at is not None
+
+
 def test_what_a_release_left_is_not_taken_from_the_next_one(rig: Rig) -> None:
     release = rig.run(rig.file(rig.register()), "succeeded")
     rig.run(rig.file(rig.register()), "canary")
