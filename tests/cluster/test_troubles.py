@@ -31,6 +31,8 @@ from tests.cluster.conftest import TENANT, TENANT_LABEL, TestCluster
 from tests.cluster.rig import SECRET as SECRET_NAME
 from tests.cluster.rig import ClusterRig
 
+pytestmark = pytest.mark.timeout(180)
+
 AWAY = 60.0  # seconds without an API server
 POLICIES = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies"
 
@@ -335,7 +337,6 @@ def test_missing_rights_are_told_by_name_and_the_release_goes_on_when_they_are_g
 
 
 # ---- the API server is away ----------------------------------------------------------------------
-@pytest.mark.timeout(180)
 def test_api_server_away_for_a_minute_holds_the_canary_and_then_it_goes_on(
     rig: ClusterRig, cluster: TestCluster
 ) -> None:

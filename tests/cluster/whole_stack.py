@@ -35,7 +35,7 @@ ENVIRONMENT, SECRET_NAME, BUCKET = "staging", "model-artifacts", "models"
 RATE = 40
 
 
-@dataclass
+@dataclass(kw_only=True)
 class ClusterLive(Live):
     """A `Live` whose versions serve on a cluster."""
 
@@ -51,6 +51,14 @@ class ClusterLive(Live):
         found = self.cluster.api.list(pods.POD, self.namespace, selector)
         return {pod["metadata"]["uid"] for pod in found if not pod["metadata"].get("deletionTimestamp")}
 
+    def follow(self, release_id: str, kills: dict[str, list[str]]) -> dict[str, Any]:
+        """As that of a `Live`; when it fails, the release's history is what explains it."""
+        try:
+            return super().follow(release_id, kills)
+        except AssertionError as error:
+            lines = [f"{line['to_phase']}: {line['reason']}" for line in self.ci.transitions(release_id)]
+            raise AssertionError("\n".join([str(error), *lines])) from error
+
     def page(self, release_id: str) -> str:
         """The release's page, as an administrator sees it."""
         answer = self.ada.http.get(f"/t/acme/releases/{release_id}/")
@@ -60,7 +68,7 @@ class ClusterLive(Live):
 
 @pytest.fixture(scope="session")
 def live(cluster: TestCluster, s3: S3Server) -> Iterator[ClusterLive]:
-    """Started once; `staging` is a namespace of the cluster, nothing serves yet."""
+    """Started once; `staging` is a namespace of the cluster, where 1.0.0 is stable."""
     var = Path(tempfile.mkdtemp(prefix="mlops-cluster-e2e-"))
     var.chmod(0o711)
     with contextlib.ExitStack() as ends:
@@ -79,9 +87,9 @@ def live(cluster: TestCluster, s3: S3Server) -> Iterator[ClusterLive]:
         cast = cast_of(var / "demo.json")
         ada = Person(cast, "ada")
         living = ClusterLive(
-            stack,
-            Ci(cast),
-            training,
+            stack=stack,
+            ci=Ci(cast),
+            training=training,
             cluster=cluster,
             namespace=namespace,
             executors=executors,
@@ -94,6 +102,10 @@ def live(cluster: TestCluster, s3: S3Server) -> Iterator[ClusterLive]:
             SECRET, {"metadata": {"name": SECRET_NAME}, "stringData": dict(s3.secret)}, namespace
         )
         connect(living)
+        # A first version is watched at 100 % for the grace time: long enough to kill while promoting.
+        first = living.release("baseline", "major", {"steps": [], "grace_seconds": 4})
+        first = living.follow(first, {"promoting": ["worker-control", "beat"]})
+        assert first["phase"] == "succeeded", first["reason"]
         yield living
 
 
@@ -105,7 +117,7 @@ def connect(live: ClusterLive) -> None:
         "gateway_url": live.gateway.url,
         "artifacts": f"s3://{BUCKET}/acme",
         "artifacts_secret": SECRET_NAME,
-        "model_image": "seldonio/mlserver:1.7.1-mlflow",
+        "model_image": "models.test/mlserver:mlflow-3",
         "metrics_from": "executor",
     }
     answer = live.ada.http.patch(
