@@ -9,7 +9,7 @@ import yaml
 from releases.adapters import seldon_objects as seldon
 from releases.adapters.kubernetes_api import CONFIG_MAP, SECRET, Cluster, ClusterConfig
 from releases.adapters.preflight.seldon import SeldonPreflight
-from releases.adapters.seldon_place import SeldonPlace
+from releases.adapters.seldon_place import Plan, SeldonPlace
 from releases.adapters.target.seldon import SeldonTarget
 from releases.domain.autoscaling import Autoscaling
 from releases.ports import Deployment, Preview, Unreachable
@@ -76,6 +76,23 @@ def test_next_version_differs_by_its_own_objects_alone(place: SeldonPlace) -> No
     assert [one["name"] for one in after["spec"]["predictors"]] == ["v1-3-2", "v1-4-0"]
     assert scaler["spec"]["scaleTargetRef"]["name"] == "wine-v1-4-0-0-model"
     assert found.problems == ()
+
+
+def test_another_writer_in_the_middle_of_the_look_is_no_problem_of_the_version(
+    cluster: TestCluster, place: SeldonPlace
+) -> None:
+    target = SeldonTarget(place)
+    target.ensure(deployment("1.3.2"))
+
+    def planned_and_overtaken(wanted: Deployment) -> Plan:
+        plan = target.plan(wanted)
+        found = cluster.api.get(SELDON_DEPLOYMENT, "wine", place.namespace)
+        assert found is not None
+        found["metadata"]["labels"]["somebody"] = "else"
+        cluster.api.replace(SELDON_DEPLOYMENT, found)
+        return plan
+
+    assert SeldonPreflight(place, planned_and_overtaken).preview(deployment("1.4.0")).problems == ()
 
 
 def test_webhook_refusal_names_the_field(cluster: TestCluster, place: SeldonPlace) -> None:

@@ -85,7 +85,8 @@ class SeldonPreflight:
         return default_image(settings or {})
 
     def _dry_run(self, manifests: Sequence[Manifest]) -> tuple[list[Manifest], list[Problem]]:
-        """The manifests as the API server would have them, and what it says against them."""
+        """The manifests as the API server would have them, and what it says against them. On no condition: as
+        nothing is written, it does not matter who writes meanwhile, and the operator often does."""
         taken, refused = [], []
         for manifest in manifests:
             try:
@@ -118,12 +119,7 @@ def _told(manifest: Manifest, error: Refused) -> list[Problem]:
 
 
 def _text(manifests: Sequence[Manifest]) -> str:
-    return as_yaml([_sorted(_without_condition(manifest)) for manifest in manifests])
-
-
-def _without_condition(manifest: Manifest) -> Manifest:
-    kept = {key: value for key, value in manifest["metadata"].items() if key != "resourceVersion"}
-    return {**manifest, "metadata": kept}
+    return as_yaml([_sorted(manifest) for manifest in manifests])
 
 
 def _sorted(part: Any) -> Any:
