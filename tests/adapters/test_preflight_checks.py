@@ -54,6 +54,11 @@ def test_longest_name_is_63_characters(version: str, is_long: bool) -> None:
     assert ("spec.predictors[0].name" in found) == is_long
 
 
+def test_model_named_like_a_virtual_service_of_the_portal_is_refused() -> None:
+    assert "a model wine. Register it under a name" in fields(manifests(model="portal-wine"))["metadata.name"]
+    assert fields(manifests(model="portals")) == {}
+
+
 def test_model_that_begins_with_a_digit_makes_no_service() -> None:
     assert "begins with a letter" in fields(manifests(model="3d-wine"))["metadata.name"]
     assert fields(manifests(model="wine-3d")) == {}

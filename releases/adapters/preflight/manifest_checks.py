@@ -20,6 +20,7 @@ def problems(manifests: Sequence[Manifest]) -> list[Problem]:
 
 def _of(manifest: Manifest, all_of_them: Sequence[Manifest]) -> Iterator[Problem]:
     if manifest["kind"] == "SeldonDeployment":
+        yield from _own_prefix(seldon.name(manifest))
         yield from _traffic(manifest)
         for index, predictor in enumerate(seldon.predictors(manifest)):
             if seldon.ref(predictor):
@@ -29,6 +30,19 @@ def _of(manifest: Manifest, all_of_them: Sequence[Manifest]) -> Iterator[Problem
                 yield from _requests(path, predictor, _scaled_by_cpu(manifest, predictor, all_of_them))
     elif len(seldon.name(manifest)) > seldon.LONGEST_NAME:
         yield _too_long("metadata.name", seldon.name(manifest))
+
+
+def _own_prefix(name: str) -> Iterator[Problem]:
+    """The operator calls its VirtualService like the SeldonDeployment, and would write over the one of ours
+    that has this name."""
+    prefix = seldon.virtual_service_name("")
+    if name.startswith(prefix):
+        yield Problem(
+            "metadata.name",
+            f"the model {name} cannot be released to Kubernetes: {name} is what the portal calls its own "
+            f"VirtualService of a model {name.removeprefix(prefix)}. Register it under a name that does not "
+            f"begin with {prefix}",
+        )
 
 
 def _traffic(manifest: Manifest) -> Iterator[Problem]:
