@@ -109,6 +109,19 @@ def test_pods_stay_when_weights_autoscaling_and_other_versions_change(
     assert before <= after
 
 
+def test_what_somebody_adds_to_an_autoscaler_is_taken_out_again(
+    cluster: TestCluster, place: SeldonPlace, target: SeldonTarget
+) -> None:
+    scaled = version("1.4.0", autoscaling=Autoscaling())
+    target.ensure(scaled)
+    found = cluster.api.get(AUTOSCALER, "portal-wine-v1-4-0", place.namespace)
+    assert found is not None
+    found["spec"]["behavior"]["scaleDown"]["selectPolicy"] = "Disabled"
+    cluster.api.replace(AUTOSCALER, found)
+    target.ensure(scaled)
+    until(lambda: target.status([scaled.ref])[scaled.ref].autoscaling == Autoscaling(), "it scales as wanted")
+
+
 def test_environment_that_changes_leaves_versions_that_serve_alone_and_cures_those_that_do_not(
     cluster: TestCluster, place: SeldonPlace, target: SeldonTarget
 ) -> None:

@@ -97,8 +97,8 @@ class SeldonTarget:
             wanted = self._with(present, deployment, self._serves(deployment.ref))
         except Refused as error:
             return Plan(before, refusal=Problem("spec.predictors[*].name", str(error)))
-        after = (seldon.on_condition(wanted, found) if found else wanted, autoscaler(deployment, self._place))
-        return Plan(before, tuple(one for one in after if one))
+        scaled = autoscaler(deployment, self._place)
+        return Plan(before, (wanted, scaled) if scaled else (wanted,))
 
     def _with(self, present: Manifest | None, deployment: Deployment, serves: bool) -> Manifest:
         if serves and present and seldon.predictor(present, deployment.ref):
@@ -108,7 +108,8 @@ class SeldonTarget:
     def _scale(self, deployment: Deployment, around: Manifest) -> None:
         found, wanted = self._autoscaler(deployment), autoscaler(deployment, self._place)
         if wanted is not None:
-            self._cluster.apply(owned_by(wanted, around))
+            # Whole: what somebody has added to it, as a policy that forbids to scale down, has to go.
+            self._cluster.settle(owned_by(wanted, around))
         elif found is not None:
             self._cluster.delete(AUTOSCALER, seldon.name(found), self._place.namespace)
 
