@@ -15,7 +15,8 @@ from django.db import connections
 
 logger = logging.getLogger(__name__)
 
-MOST_LANES = 64
+# At once in one process. Each holds a connection to the database, of which there are about a hundred.
+MOST_LANES = 16
 
 
 class Lanes:
