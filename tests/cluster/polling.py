@@ -19,7 +19,7 @@ Picture = TypeVar("Picture")
 class Polling(Generic[Picture]):
     """`picture` is what `look` gave last; its first look is over when the constructor returns."""
 
-    def __init__(self, name: str, look: Callable[[], Picture], every: float = 0.1) -> None:
+    def __init__(self, name: str, look: Callable[[], Picture], every: float = 0.2) -> None:
         self.picture = look()
         self._look = look
         self._every = every

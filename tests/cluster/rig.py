@@ -27,7 +27,7 @@ from tests.cluster.api import SELDON_DEPLOYMENT, VIRTUAL_SERVICE, Api
 from tests.fakes import FakeWorld
 from tests.services.rig import Rig
 
-MOMENT = 0.1  # of real time, in every tick
+MOMENT = 0.2  # of real time, in every tick
 SECRET = "model-artifacts"
 PLAN: dict[str, Any] = {"steps": [{"weight": 40, "hold_seconds": 5}], "grace_seconds": 2}
 ENDED = ("succeeded", "rolled_back", "rejected", "cancelled")
