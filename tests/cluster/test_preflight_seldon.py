@@ -14,7 +14,7 @@ from releases.adapters.target.seldon import SeldonTarget
 from releases.domain.autoscaling import Autoscaling
 from releases.ports import Deployment, Preview, Unreachable
 from tests.cluster import rights
-from tests.cluster.api import AUTOSCALER, QUOTA, SELDON_DEPLOYMENT, until
+from tests.cluster.api import AUTOSCALER, QUOTA, SELDON_DEPLOYMENT, VIRTUAL_SERVICE, until
 from tests.cluster.conftest import TENANT, TestCluster
 
 SECRET_NAME = "mlops-portal-artifacts"
@@ -124,6 +124,19 @@ def test_quota_refusal_is_told(cluster: TestCluster, place: SeldonPlace) -> None
     said = fields(look(place, deployment("1.4.0", autoscaling=Autoscaling())))
     assert "does not take the HorizontalPodAutoscaler" in said["metadata.name"]
     assert "exceeded quota: none" in said["metadata.name"]
+
+
+def test_virtual_service_of_somebody_else_in_the_way_is_told(
+    cluster: TestCluster, place: SeldonPlace
+) -> None:
+    body = {
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "VirtualService",
+        "metadata": {"name": "portal-wine"},
+        "spec": {"hosts": ["wine.example"]},
+    }
+    cluster.api.create(VIRTUAL_SERVICE, body, place.namespace)
+    assert "is not the portal's" in fields(look(place, deployment("1.4.0")))["metadata.name"]
 
 
 def test_missing_secret_names_the_field(cluster: TestCluster, place: SeldonPlace) -> None:

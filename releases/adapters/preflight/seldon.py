@@ -8,7 +8,14 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from releases.adapters import seldon_objects as seldon
-from releases.adapters.kubernetes_api import CONFIG_MAP, NAMESPACE, SECRET, Forbidden, Invalid
+from releases.adapters.kubernetes_api import (
+    CONFIG_MAP,
+    NAMESPACE,
+    SECRET,
+    VIRTUAL_SERVICE,
+    Forbidden,
+    Invalid,
+)
 from releases.adapters.preflight.manifest_checks import problems
 from releases.adapters.preflight.model_images import default_image, misfit, mlflow_version
 from releases.adapters.seldon_objects import Manifest
@@ -43,7 +50,8 @@ class SeldonPreflight:
         return Preview(_text(plan.before), _text(after), tuple(dict.fromkeys(found)))
 
     def _around(self, deployment: Deployment, plan: Plan) -> Iterator[Problem]:
-        """The secret, and the image."""
+        """Our way in, the secret, and the image."""
+        yield from self._way_in(deployment.model)
         own = [
             (index, one)
             for manifest in plan.after
@@ -54,6 +62,17 @@ class SeldonPreflight:
         for index, predictor in own:
             yield from self._secret(index, str(predictor["graph"].get("envSecretRefName") or ""))
             yield from self._image(index, predictor, deployment)
+
+    def _way_in(self, model: str) -> Iterator[Problem]:
+        """The router leaves a VirtualService of somebody else alone, and no caller would ever come in."""
+        place, name = self._place, seldon.virtual_service_name(model)
+        found = place.cluster.get(VIRTUAL_SERVICE, name, place.namespace)
+        if found is not None and not seldon.is_of(found, place.tenant, place.environment):
+            yield Problem(
+                "metadata.name",
+                f"the VirtualService {name} in the namespace {place.namespace} is not the portal's, and the "
+                f"portal needs this name to lead callers to {model}: rename or delete it",
+            )
 
     def _secret(self, index: int, name: str) -> Iterator[Problem]:
         try:
