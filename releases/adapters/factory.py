@@ -164,10 +164,9 @@ def _assemble(config: SeldonConfig, cluster: Cluster) -> Ports:
     )
     target, metrics = SeldonTarget(models), _metrics(config, cluster)
     mirror = S3Mirror(S3MirrorConfig(config.s3_endpoint, wanted.artifacts))
-    asks: dict[str, Callable[[], object]] = {
-        "artifact store": mirror.examine,
-        "metrics": partial(_examine, metrics),
-    }
+    asks: dict[str, Callable[[], object]] = {}
+    if not cluster.config.absence:  # else there is no store that is ours to write into
+        asks = {"artifact store": mirror.examine, "metrics": partial(_examine, metrics)}
     return Ports(
         registry=shared.registry,
         target=target,

@@ -147,7 +147,10 @@ def test_ports_of_a_place_that_is_not_set_up_say_so_when_they_are_used(
     with pytest.raises(Unreachable, match=said):
         ports.router.read([Route("acme", "production", "wine")])
     assert ports.metrics.read(["wine"]) == {"wine": Missing.UNREACHABLE}
-    assert any(said in finding.said for finding in ports.connection.examine())
+    findings = ports.connection.examine()
+    assert any(said in finding.said for finding in findings)
+    asks_the_store = any(finding.name == "artifact store" for finding in findings)
+    assert asks_the_store == (trouble in ("unknown", "file"))  # of the others nobody knows whose store it is
 
 
 def test_web_process_does_not_pay_for_the_clients_of_clusters() -> None:
