@@ -28,6 +28,7 @@ from releases.adapters.target.seldon_manifests import (
     without_predictor,
 )
 from releases.adapters.target.seldon_status import Seen, by_ref, pods_by_ref, ready_endpoints, status
+from releases.domain.manifests.autoscaling import autoscaling
 from releases.domain.release import TargetState
 from releases.ports import AdapterError, Deployment, Problem, Refused, TargetStatus, Unreachable
 
@@ -108,8 +109,9 @@ class SeldonTarget:
     def _scale(self, deployment: Deployment, around: Manifest) -> None:
         found, wanted = self._autoscaler(deployment), autoscaler(deployment, self._place)
         if wanted is not None:
-            # Whole: what somebody has added to it, as a policy that forbids to scale down, has to go.
-            self._cluster.settle(owned_by(wanted, around))
+            manifest = owned_by(wanted, around)
+            if autoscaling(self._cluster.apply(manifest)) != deployment.autoscaling:
+                self._cluster.settle(manifest)  # somebody has added to it, as that it never scales down
         elif found is not None:
             self._cluster.delete(AUTOSCALER, seldon.name(found), self._place.namespace)
 
