@@ -5,6 +5,7 @@ Level-triggered like the reconciler, and deaf to endpoints whose route belongs t
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from releases.domain.plan import TrafficSplit
@@ -16,7 +17,7 @@ from releases.services import deployments, history, manifests, places, rescaling
 from releases.services.converge import Errands, send_for
 from releases.services.scaling import difference, scaling
 from releases.services.supplies import look_for
-from releases.services.traffic import doors
+from releases.services.traffic import Doors, doors
 from releases.services.world import ROUTED
 from tenants import audit
 from tenants.models import AuditEvent
@@ -26,6 +27,7 @@ logger = logging.getLogger(__name__)
 REPAIRED = "endpoint.repaired"
 SAME_NEWS = timedelta(hours=1)
 OWNED = sorted(DEPLOYED | ROUTED)
+WITHOUT_ROUTE = sorted(DEPLOYED - ROUTED)  # their releases leave the route as it was before them
 
 
 def sweep(environments: Sequence[Environment], ports: Ports, errands: Errands, at: datetime) -> None:
@@ -43,6 +45,7 @@ def sweep(environments: Sequence[Environment], ports: Ports, errands: Errands, a
     status = ports.target.status(refs.values())
     _serve(endpoints, refs, status, ports, errands, at)
     _route(endpoints, refs, status, ports, at)
+    _renew_doors(environments, ports)
     rescaling.rescale_releases(environments, ports.target, errands.store, at)
     for release_id in Release.objects.filter(
         phase=Phase.SUCCEEDED, announced_at__isnull=True, endpoint__environment__in=environments
@@ -134,9 +137,14 @@ def _route(
                 gone.append(endpoint.route)
             continue
         address = status[refs[endpoint.pk]].address
-        if address is None:
+        if address is not None:
+            right = led.of(endpoint, RouteSetting(TrafficSplit(0), Arm(refs[endpoint.pk], address), None))
+        elif setting is not None and _is_whole(
+            setting
+        ):  # where stable answers is not known just now; who may ask is
+            right = _renewed(endpoint, setting, led)
+        else:
             continue
-        right = led.of(endpoint, RouteSetting(TrafficSplit(0), Arm(refs[endpoint.pk], address), None))
         if setting == right:
             continue
         wanted[endpoint.route] = right
@@ -164,6 +172,42 @@ def _route(
                 subject=endpoint.route.name,
                 detail={"found": said},
             )
+
+
+def _renew_doors(environments: Sequence[Environment], ports: Ports) -> None:
+    """What leads to an endpoint may change while a version is being deployed there, which can take long: a
+    key that was retired must not open it until then. The traffic stays as it is."""
+    waiting = Release.objects.filter(phase__in=WITHOUT_ROUTE, endpoint__environment__in=environments)
+    related = ("endpoint__tenant", "endpoint__environment", "endpoint__model")
+    endpoints = [release.endpoint for release in waiting.select_related(*related)]
+    if not endpoints:
+        return
+    found, led = ports.router.read([endpoint.route for endpoint in endpoints]), doors(endpoints)
+    wanted: dict[Route, RouteSetting] = {}
+    for endpoint in endpoints:
+        setting = found[endpoint.route]
+        if setting is None or not _is_whole(setting):
+            continue
+        right = _renewed(endpoint, setting, led)
+        if right != setting:
+            wanted[endpoint.route] = right
+    still = set(waiting.values_list("endpoint_id", flat=True))
+    wanted = {e.route: wanted[e.route] for e in endpoints if e.pk in still and e.route in wanted}
+    if wanted:
+        try:
+            ports.router.apply(wanted)
+        except Refused as error:
+            logger.warning("the gateway refuses routes: %s", error)
+
+
+def _renewed(endpoint: Endpoint, setting: RouteSetting, led: Doors) -> RouteSetting:
+    """The traffic that was found, and what leads to it as it should be."""
+    return led.of(endpoint, replace(setting, doubt=""))
+
+
+def _is_whole(setting: RouteSetting) -> bool:
+    """Whether the router could bring it about again: it knows where everybody answers."""
+    return all(arm is None or arm.address for arm in (setting.stable, setting.candidate))
 
 
 def _is_told(endpoint: Endpoint, said: str, at: datetime) -> bool:

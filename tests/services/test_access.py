@@ -1,5 +1,6 @@
 """Keys and routes: who opens what, how a new key gets there, and what callers and the portal send."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -114,6 +115,36 @@ def test_key_that_is_made_in_a_canary_reaches_the_route_and_its_hold_goes_on(rig
     assert setting.access == fingerprint([first, traffic_keys.text_of("acme", 2)])
     release.refresh_from_db()
     assert (release.phase, release.hold_since, setting.split.candidate) == ("canary", since, 40)
+
+
+def test_key_that_is_retired_while_a_version_is_deployed_does_not_wait_for_it(rig: Rig) -> None:
+    key(rig.cast.acme)
+    kept = key(rig.cast.acme)
+    rig.serve(rig.register())
+    rig.world.target.reads_until_ready = 10_000
+    release = rig.run(rig.file(rig.register()), "deploying")
+    before = rig.world.router.in_effect[release.endpoint.route]
+    commands.retire_traffic_key(rig.ada, 1, reason="it leaked", at=rig.at)
+    rig.sweep()
+    assert rig.world.router.in_effect[release.endpoint.route] == replace(before, access=fingerprint([kept]))
+    applied = len(rig.world.router.applied)
+    rig.sweep()
+    assert len(rig.world.router.applied) == applied
+
+
+def test_key_that_is_retired_while_the_target_is_away_is_shut_out_all_the_same(rig: Rig) -> None:
+    key(rig.cast.acme)
+    kept = key(rig.cast.acme)
+    endpoint = rig.serve(rig.register())
+    before = rig.world.router.in_effect[endpoint.route]
+    # The supervisor is there and does not say where the model is: it is being started anew.
+    rig.world.target.remove(before.stable.ref if before.stable else "")
+    rig.works = False
+    commands.retire_traffic_key(rig.ada, 1, reason="it leaked", at=rig.at)
+    repaired = AuditEvent.objects.filter(action="endpoint.repaired").count()
+    rig.sweep()
+    assert rig.world.router.in_effect[endpoint.route] == replace(before, access=fingerprint([kept]))
+    assert AuditEvent.objects.filter(action="endpoint.repaired").count() == repaired
 
 
 @pytest.mark.parametrize("name", ["ben", "cleo"])
