@@ -80,6 +80,7 @@ def wine(cluster: TestCluster, namespace: str) -> Wine:
     made = Wine(cluster, namespace)
     made.create(predictor(STABLE, 90), predictor(CANDIDATE, 10))
     made.await_weights(v1_0_0=90, v1_1_0=10)
+    until(lambda: made.state() == "Available", "the operator has written down what it made")
     return made
 
 
