@@ -171,8 +171,8 @@ def made_by_the_factory(request: pytest.FixtureRequest, daemon: Daemon, admin: s
     settings: Settings = request.getfixturevalue("settings")
     settings.VAR, settings.SUPERVISOR_SOCKET = daemon.layout.var, daemon.layout.supervisor_socket
     settings.ENVOY_ADMIN = admin
-    factory.ports.cache_clear()
-    request.addfinalizer(factory.ports.cache_clear)
+    factory._local.cache_clear()
+    request.addfinalizer(factory._local.cache_clear)
     return factory.ports("local").metrics
 
 

@@ -28,7 +28,7 @@ def test_create_tenant_makes_it_and_audits() -> None:
     tenant = make()
 
     assert Tenant.objects.get().name == "Acme"
-    assert actions(tenant) == [("tenant.created", "acme")]
+    assert actions(tenant) == [("tenant.created", "acme"), ("traffic_key.made", "traffic key 1")]
 
 
 @pytest.mark.parametrize("slug", ["acme", "Acme!", "", "-a", "a" * 41])
