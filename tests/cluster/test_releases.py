@@ -10,7 +10,7 @@ from tests.cluster.whole_stack import ClusterLive, live, s3, traffic
 
 __all__ = ["live", "s3"]
 # The budget covers the start of the whole stack on two busy cores.
-pytestmark = [pytest.mark.xdist_group("whole-stack"), pytest.mark.timeout(600)]
+pytestmark = pytest.mark.timeout(600)
 
 PLAN: dict[str, Any] = {
     "steps": [{"weight": 50, "hold_seconds": 4}],
