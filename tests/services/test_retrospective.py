@@ -1,6 +1,5 @@
 """What a plan would have said of the last releases: on the real PostgreSQL, with stored samples."""
 
-import time
 from datetime import timedelta
 from typing import Any
 
@@ -214,7 +213,7 @@ def test_exported_recording_replays_to_what_was_said_of_the_release(
     assert (said.kind, said.ending and said.ending.at) == (kind, ending.at)
 
 
-def test_look_back_over_ten_hours_takes_three_queries_and_a_moment(past: Past) -> None:
+def test_look_back_over_ten_hours_takes_three_queries(past: Past) -> None:
     first = past.release("1.1.0", seconds=100, candidate_errors=0.002)
     others = [past.release(f"1.{minor}.0") for minor in range(2, 11)]
     Release.objects.filter(endpoint=past.endpoint).update(latency_bounds=first.latency_bounds)
@@ -231,11 +230,8 @@ def test_look_back_over_ten_hours_takes_three_queries_and_a_moment(past: Past) -
     assert Sample.objects.count() == 10 * 3_600 * 2
     wide = {"error_rate_max": None, "margin_errors": 10, "margin_latency": 10}
     undecided = RolloutPlan.from_json({"rules": wide, "promotion": "no_harm"})
-    began = time.process_time()
     with CaptureQueriesContext(connection) as queries:
         looked = look_back(past.endpoint, undecided)
-    spent = time.process_time() - began
     assert len(queries) == 3
     assert {said.sampled_seconds for said in looked.releases} == {3_600}
     assert {said.kind for said in looked.releases} == {VerdictKind.INCONCLUSIVE}
-    assert spent < 3.0  # of this process; about 1 s where nothing else runs
