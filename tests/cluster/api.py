@@ -6,7 +6,7 @@ this one must not share more with it than the names of the kinds.
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlencode
@@ -53,6 +53,7 @@ CLUSTER_ROLE_BINDING = Kind(
 Found = TypeVar("Found")
 JsonPatch = list[Mapping[str, Any]]
 PATIENCE = 30.0
+WATCHED = 30  # seconds of one watch
 APPLY = "application/apply-patch+yaml"
 MERGE = "application/merge-patch+json"
 
@@ -123,6 +124,22 @@ class Api:
         except ApiError as error:
             if error.status != 404:
                 raise
+
+    def watch(self, kind: Kind) -> Iterator[bytes]:
+        """A line for every object there is, in all namespaces, then one for each change; ends by itself."""
+        path = kind.path(None)
+        headers = {"Accept": "application/json"}
+        self._client.update_params_for_auth(headers, [], ["BearerToken"], path, "GET", None)
+        query = urlencode({"watch": "true", "timeoutSeconds": str(WATCHED)})
+        url = f"{self._client.configuration.host.rstrip('/')}{path}?{query}"
+        timeout = (self._seconds, WATCHED + self._seconds)
+        answer = self._client.rest_client.request("GET", url, headers=headers, _request_timeout=timeout)
+        if answer.status >= 300:
+            raise ApiError(answer.status, {"message": answer.read().decode(errors="replace")})
+        try:
+            yield from answer.response
+        finally:
+            answer.response.close()
 
     def call(
         self, method: str, path: str, body: Any = None, content_type: str = "application/json", **query: str

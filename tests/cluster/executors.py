@@ -17,8 +17,8 @@ from urllib.parse import urlsplit
 from prometheus_client import CollectorRegistry, Gauge, Histogram, generate_latest
 
 from tests.cluster.api import POD, Api
-from tests.cluster.polling import Polling
 from tests.cluster.serving import LoopbackServer, Reply, Request
+from tests.cluster.watching import Watched
 
 PORT, PATH = 8000, "/prometheus"
 INFER = "/v2/models/model/infer"
@@ -84,7 +84,7 @@ class Executors:
         self._lock = threading.Lock()
         self._executors: dict[str, Executor] = {}
         self._turn = itertools.count()
-        self._pods = Polling("pods", lambda: _serving(api))
+        self._pods = Watched(api, POD, lambda: _serving(api))
         self._proxy = LoopbackServer("pods-proxy", self._relay)
 
     @property

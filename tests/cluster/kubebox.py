@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 BINARY = ROOT / "var/cluster/kubebox"
 PATIENCE = 60.0
 # An autoscaler that acts within a test, and nodes that survive a minute in which nothing runs.
-CONTROLLERS = "--horizontal-pod-autoscaler-sync-period=1s --node-monitor-grace-period=300s"
+CONTROLLERS = "--horizontal-pod-autoscaler-sync-period=2s --node-monitor-grace-period=300s"
 
 
 class KubeBox:

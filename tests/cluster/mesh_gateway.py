@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 from releases.adapters.kubernetes_api import Manifest
 from tests.cluster.api import VIRTUAL_SERVICE, Api
 from tests.cluster.executors import PORT, Destination, Executors
-from tests.cluster.polling import Polling
 from tests.cluster.serving import LoopbackServer, Reply, Request
+from tests.cluster.watching import Watched
 
 GATEWAY = "istio-system/seldon-gateway"
 HOST = "localhost"  # under which it is reached; a host of a VirtualService is a name, not an address
@@ -31,7 +31,7 @@ class MeshGateway:
     def __init__(self, api: Api, executors: Executors) -> None:
         self._executors = executors
         self._random = random.Random(20_261_123)
-        self._routes = Polling("virtual-services", lambda: _by_host(api.list(VIRTUAL_SERVICE)))
+        self._routes = Watched(api, VIRTUAL_SERVICE, lambda: _by_host(api.list(VIRTUAL_SERVICE)))
         self._server = LoopbackServer("mesh-gateway", self._answer)
 
     @property

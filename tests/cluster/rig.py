@@ -29,7 +29,7 @@ from tests.services.rig import Rig
 
 MOMENT = 0.2  # of real time, in every tick
 SECRET = "model-artifacts"
-PLAN: dict[str, Any] = {"steps": [{"weight": 40, "hold_seconds": 5}], "grace_seconds": 2}
+PLAN: dict[str, Any] = {"steps": [{"weight": 40, "hold_seconds": 3}], "grace_seconds": 2}
 ENDED = ("succeeded", "rolled_back", "rejected", "cancelled")
 
 

@@ -1,7 +1,7 @@
 """A stand-in for Seldon Core's operator: keeps an API server's objects as SeldonDeployments want them.
 
-It polls where the real one watches; what it then does follows `Reconcile` of the real one (1.17.1) in order
-and in its limits, of which these matter to who releases models:
+It looks at everything when anything has changed; what it then does follows `Reconcile` of the real one
+(1.17.1) in order and in its limits, of which these matter to who releases models:
 
 * the VirtualService follows the traffic, and what was removed goes, only while *all* Deployments of the
   SeldonDeployment are ready; one that crash-loops freezes both;
@@ -17,7 +17,8 @@ The spec of a Deployment is written as a whole, where the real one merges: what 
 import contextlib
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -35,14 +36,26 @@ from tests.cluster.api import (
     ApiError,
 )
 from tests.cluster.seldon_objects import Components, NotPlayed, components
+from tests.cluster.watching import Changes
 
 log = logging.getLogger(__name__)
 
 MANAGER = "seldon-core-operator"
-EVERY = 0.2
+ID = "seldon-deployment-id"
 NO_PROGRESS = "Deployment is no longer progressing and not available."
 DEPLOYMENTS, SERVICES = "DeploymentsReady", "ServicesReady"
 AUTOSCALERS, ROUTES = "HpasReady", "istioVirtualServicesReady"
+
+
+@dataclass(frozen=True)
+class Own:
+    """What of a SeldonDeployment's objects there is: its Deployments by name, and its VirtualService."""
+
+    deployments: Mapping[str, Manifest]
+    route: Manifest | None
+
+    def all(self) -> list[Manifest]:
+        return [*self.deployments.values(), *([self.route] if self.route else [])]
 
 
 class SeldonOperator:
@@ -51,19 +64,20 @@ class SeldonOperator:
     def __init__(self, api: Api) -> None:
         self._api = api
         self._settled: dict[str, tuple[str, ...]] = {}
+        self._written: dict[str, Any] = {}  # by `_key`: what needs no second look
         self.failure: Exception | None = None  # an error in the stand-in itself, for the fixture to raise
-        self._ending = threading.Event()
+        self._changes = Changes(api, SELDON_DEPLOYMENT, DEPLOYMENT, VIRTUAL_SERVICE)
         self._thread = threading.Thread(target=self._run, name="seldon-operator", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
 
     def stop(self) -> None:
-        self._ending.set()
+        self._changes.stop()
         self._thread.join(30)
 
     def _run(self) -> None:
-        while not self._ending.wait(EVERY):
+        while self._changes.wait():
             try:
                 self.look()
             except (ApiError, HTTPError, OSError) as error:
@@ -75,26 +89,24 @@ class SeldonOperator:
 
     def look(self) -> None:
         """One look at everything; what has not changed since it last needed nothing is passed over."""
-        mine = "seldon-deployment-id"
-        deployments = self._api.list(DEPLOYMENT, labels=mine)
-        routes = {
-            (item["metadata"]["namespace"], item["metadata"]["name"]): item
-            for item in self._api.list(VIRTUAL_SERVICE)
-        }
+        deployments = self._api.list(DEPLOYMENT, labels=ID)
+        routes = self._api.list(VIRTUAL_SERVICE)
         for seldon in self._api.list(SELDON_DEPLOYMENT):
             meta = seldon["metadata"]
             if meta.get("deletionTimestamp"):
                 continue
-            own = [item for item in deployments if _belongs(item, meta["uid"])]
-            route = routes.get((meta["namespace"], meta["name"]), {"metadata": {}})
-            state = tuple(item["metadata"].get("resourceVersion", "") for item in (seldon, route, *own))
-            if self._settled.get(meta["uid"]) != state and not self._try(seldon):
+            own = Own(
+                {item["metadata"]["name"]: item for item in deployments if _belongs(item, meta["uid"])},
+                next((item for item in routes if _belongs(item, meta["uid"])), None),
+            )
+            state = tuple(item["metadata"]["resourceVersion"] for item in (seldon, *own.all()))
+            if self._settled.get(meta["uid"]) != state and not self._try(seldon, own):
                 self._settled[meta["uid"]] = state
 
-    def _try(self, seldon: Manifest) -> bool:
+    def _try(self, seldon: Manifest, own: Own) -> bool:
         """Whether it has to be looked at again, because something was changed or refused."""
         try:
-            return self._reconcile(seldon)
+            return self._reconcile(seldon, own)
         except NotPlayed as error:
             said = str(error)
         except ApiError as error:
@@ -106,21 +118,22 @@ class SeldonOperator:
             self._tell(seldon, {"state": "Failed", "description": said})
         return True
 
-    def _reconcile(self, seldon: Manifest) -> bool:
+    def _reconcile(self, seldon: Manifest, own: Own) -> bool:
         """Whether anything was changed."""
         wanted = components(seldon)
         status = dict(seldon.get("status") or {})
-        created = self._services(wanted, status)
+        namespace, labels = seldon["metadata"]["namespace"], f"{ID}={seldon['metadata']['name']}"
+        services = {item["metadata"]["name"] for item in self._api.list(SERVICE, namespace, labels)}
+        created = self._services(wanted, services, status)
         services_ready = not created
-        scaled = [self._autoscaler(item) for item in wanted.autoscalers]
-        self._drop_autoscalers(wanted)
-        ready, progressing, changed = self._deployments(wanted, status)
+        scaled = self._autoscalers(wanted, namespace)
+        ready, progressing, changed = self._deployments(wanted, own.deployments, status)
         if ready:
             status["address"] = _address(wanted)
-            created += self._routes(wanted, status)
-            created += self._remove_what_is_gone(seldon, wanted, status)
-        _conclude(status, services_ready, not any(scaled), wanted)
-        if ready and services_ready and not any(scaled):
+            created += self._routes(wanted, own.route, status)
+            created += self._remove_what_is_gone(namespace, wanted, own.deployments, services, status)
+        _conclude(status, services_ready, not scaled, wanted)
+        if ready and services_ready and not scaled:
             status |= {"state": "Available", "description": ""}
         elif not ready and not progressing:
             status |= {"state": "Failed", "description": NO_PROGRESS}
@@ -128,59 +141,69 @@ class SeldonOperator:
             status |= {"state": "Creating", "description": ""}
         if not status["description"]:
             del status["description"]
-        return self._tell(seldon, status) or bool(created) or any(scaled) or changed
+        return self._tell(seldon, status) or bool(created) or scaled or changed
 
-    def _services(self, wanted: Components, status: dict[str, Any]) -> int:
+    def _services(self, wanted: Components, present: Collection[str], status: dict[str, Any]) -> int:
         created = 0
         for item in wanted.services:
-            if self._api.get(SERVICE, item["metadata"]["name"], item["metadata"]["namespace"]) is None:
-                created += 1
-            self._api.apply(SERVICE, item, MANAGER)
+            is_new = item["metadata"]["name"] not in present
+            if is_new or self._written.get(_key(SERVICE, item)) != item:
+                self._api.apply(SERVICE, item, MANAGER)
+                self._written[_key(SERVICE, item)] = item
+            created += is_new
         known = dict(status.get("serviceStatus") or {})
         status["serviceStatus"] = known if created else known | wanted.service_status
         return created
 
-    def _autoscaler(self, item: Manifest) -> bool:
-        """Create it, or overwrite its whole spec; whether anything was to do."""
-        meta = item["metadata"]
-        found = self._api.get(AUTOSCALER, meta["name"], meta["namespace"])
-        if found is None:
-            self._api.create(AUTOSCALER, item, meta["namespace"])
-            return True
-        if found["spec"] == item["spec"]:
-            return False
-        self._api.replace(AUTOSCALER, {**found, "spec": item["spec"]})
-        return False
-
-    def _drop_autoscalers(self, wanted: Components) -> None:
-        """One with the name of a Deployment that shall have none; others are nobody's business."""
-        kept = {item["metadata"]["name"] for item in wanted.autoscalers}
+    def _autoscalers(self, wanted: Components, namespace: str) -> bool:
+        """Create them, or overwrite their whole specs, and delete those with the name of a Deployment that
+        shall have none; others are nobody's business. Whether any is new."""
+        present = {item["metadata"]["name"]: item for item in self._api.list(AUTOSCALER, namespace)}
+        created = False
+        for item in wanted.autoscalers:
+            found = present.pop(item["metadata"]["name"], None)
+            if found is None:
+                self._api.create(AUTOSCALER, item, namespace)
+                created = True
+            elif found["spec"] != item["spec"]:
+                self._api.replace(AUTOSCALER, {**found, "spec": item["spec"]})
         for item in wanted.deployments:
-            meta = item["metadata"]
-            if meta["name"] not in kept and self._api.get(AUTOSCALER, meta["name"], meta["namespace"]):
-                self._api.delete(AUTOSCALER, meta["name"], meta["namespace"])
+            if item["metadata"]["name"] in present:
+                self._delete(AUTOSCALER, item["metadata"]["name"], namespace)
+        return created
 
-    def _deployments(self, wanted: Components, status: dict[str, Any]) -> tuple[bool, bool, bool]:
+    def _deployment(self, item: Manifest, before: Manifest | None) -> Manifest | None:
+        """As it is there; None when it had to be made or changed."""
+        meta = item["metadata"]
+        if before is None:
+            self._api.create(DEPLOYMENT, item, meta["namespace"])
+            return None
+        mark = (item["spec"], before["metadata"]["generation"])
+        if self._written.get(_key(DEPLOYMENT, item)) == mark:
+            return before
+        spec = {"replicas": before["spec"]["replicas"], **item["spec"]}
+        found = self._api.replace(DEPLOYMENT, {**before, "spec": spec})
+        generation = found["metadata"]["generation"]
+        self._written[_key(DEPLOYMENT, item)] = (item["spec"], generation)
+        return found if generation == before["metadata"]["generation"] else None
+
+    def _deployments(
+        self, wanted: Components, present: Mapping[str, Manifest], status: dict[str, Any]
+    ) -> tuple[bool, bool, bool]:
         """(all ready, still progressing, anything changed)."""
         ready, progressing, changed = True, True, False
         seen = dict(status.get("deploymentStatus") or {})
         conditions: list[Mapping[str, Any]] = []
         for number, item in enumerate(wanted.deployments):
-            meta = item["metadata"]
-            before = self._api.get(DEPLOYMENT, meta["name"], meta["namespace"])
-            if before is None:
-                self._api.create(DEPLOYMENT, item, meta["namespace"])
-                ready, changed = False, True
-                continue
-            spec = {"replicas": before["spec"]["replicas"], **item["spec"]}
-            found = self._api.replace(DEPLOYMENT, {**before, "spec": spec})
-            if found["metadata"]["generation"] != before["metadata"]["generation"]:
+            name = item["metadata"]["name"]
+            found = self._deployment(item, present.get(name))
+            if found is None:
                 ready, changed = False, True
                 continue
             state = found.get("status") or {}
             counts = {key: state.get(key, 0) for key in ("replicas", "availableReplicas")}
-            if any(counts.values()) or meta["name"] in seen:  # without a pod it never gets known
-                seen[meta["name"]] = {key: value for key, value in counts.items() if value}
+            if any(counts.values()) or name in seen:  # without a pod it never gets known
+                seen[name] = {key: value for key, value in counts.items() if value}
             if number == 0:
                 status["replicas"] = counts["replicas"]
             available = _condition(state, "Available")
@@ -197,29 +220,41 @@ class SeldonOperator:
             _set(status, DEPLOYMENTS, latest)
         return ready, progressing, changed
 
-    def _routes(self, wanted: Components, status: dict[str, Any]) -> int:
+    def _routes(self, wanted: Components, route: Manifest | None, status: dict[str, Any]) -> int:
         created = 0
-        pairs = [(VIRTUAL_SERVICE, wanted.virtual_service)]
-        pairs += [(DESTINATION_RULE, item) for item in wanted.destination_rules]
-        for kind, item in pairs:
+        item = wanted.virtual_service
+        if route is None:
+            self._api.create(VIRTUAL_SERVICE, item, item["metadata"]["namespace"])
+            created += 1
+        elif route["spec"] != item["spec"]:
+            self._api.replace(VIRTUAL_SERVICE, {**route, "spec": item["spec"]})
+        for item in wanted.destination_rules:
+            if self._written.get(_key(DESTINATION_RULE, item)) == item:
+                continue
             meta = item["metadata"]
-            found = self._api.get(kind, meta["name"], meta["namespace"])
-            if found is None:
-                self._api.create(kind, item, meta["namespace"])
+            if found := self._api.get(DESTINATION_RULE, meta["name"], meta["namespace"]):
+                self._api.replace(DESTINATION_RULE, {**found, "spec": item["spec"]})
+            else:
+                self._api.create(DESTINATION_RULE, item, meta["namespace"])
                 created += 1
-            elif found["spec"] != item["spec"]:
-                self._api.replace(kind, {**found, "spec": item["spec"]})
+            self._written[_key(DESTINATION_RULE, item)] = item
         reason = "Not all VirtualServices created" if created else "All VirtualServices created"
         _set(status, ROUTES, {"status": str(not created), "reason": reason})
         return created
 
-    def _remove_what_is_gone(self, seldon: Manifest, wanted: Components, status: dict[str, Any]) -> int:
+    def _remove_what_is_gone(
+        self,
+        namespace: str,
+        wanted: Components,
+        deployments: Collection[str],
+        services: Collection[str],
+        status: dict[str, Any],
+    ) -> int:
         """Deployments and autoscalers of removed predictors, and once those are away, their Services."""
-        namespace = seldon["metadata"]["namespace"]
         kept = {item["metadata"]["name"] for item in wanted.deployments}
         gone = [name for name in status["deploymentStatus"] if name not in kept]
         for name in gone:
-            if self._api.get(DEPLOYMENT, name, namespace) is None:
+            if name not in deployments:
                 del status["deploymentStatus"][name]
                 continue
             self._delete(DEPLOYMENT, name, namespace)
@@ -227,9 +262,8 @@ class SeldonOperator:
         if gone:
             return len(gone)
         status["serviceStatus"] = dict(wanted.service_status)
-        for item in self._api.list(SERVICE, namespace, f"seldon-deployment-id={seldon['metadata']['name']}"):
-            if item["metadata"]["name"] not in wanted.service_status:
-                self._delete(SERVICE, item["metadata"]["name"], namespace)
+        for name in set(services) - set(wanted.service_status):
+            self._delete(SERVICE, name, namespace)
         return 0
 
     def _delete(self, kind: Kind, name: str, namespace: str) -> None:
@@ -244,6 +278,10 @@ class SeldonOperator:
             return False
         self._api.replace(SELDON_DEPLOYMENT, {**seldon, "status": told}, "status")
         return True
+
+
+def _key(kind: Kind, item: Manifest) -> str:
+    return kind.path(item["metadata"]["namespace"], item["metadata"]["name"])
 
 
 def _belongs(item: Manifest, uid: str) -> bool:
