@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import chi2
+from scipy.special import chdtri
 
 from releases.domain.judge.counters import Increments
 from releases.domain.judge.evidence import fold, weigh
@@ -136,7 +136,7 @@ def _scatter(what: str, requests: Floats, events: Floats) -> _Scatter | None:
         what=what,
         pairs=count,
         phi=float(squares.sum() / variance.sum()),
-        chance=float(chi2.ppf(1 - CHANCE, worth) / worth),
+        chance=float(chdtri(worth, CHANCE) / worth),
         without_incident=float(np.sort(squares / variance)[:-INCIDENT_PAIRS].mean()),
     )
 
