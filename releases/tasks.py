@@ -8,6 +8,8 @@ from collections.abc import Callable
 from functools import partial
 
 from celery import Task, shared_task
+from celery.apps.worker import Worker
+from celery.signals import worker_ready
 from django.conf import settings
 from django.core.cache import cache
 from kombu.exceptions import OperationalError
@@ -31,7 +33,7 @@ from releases.services import (
 from releases.services.artifacts import ArtifactStore, restore
 from releases.services.converge import Errands
 from releases.services.lanes import Lanes
-from releases.services.reconcile import now, places_due
+from releases.services.reconcile import free_leases, now, places_due
 from releases.services.reconcile import reconcile as run_pass
 
 logger = logging.getLogger(__name__)
@@ -75,6 +77,13 @@ def errands() -> Errands:
         announce=partial(_send, heavy_announce, 10),
         store=artifact_store(),
     )
+
+
+@worker_ready.connect
+def take_over(sender: Worker, **_: object) -> None:
+    """At the start of a worker that runs passes."""
+    if "control" in sender.app.amqp.queues.consume_from:
+        logger.info("%d releases were claimed by others and are free again", free_leases())
 
 
 @shared_task

@@ -125,6 +125,13 @@ def claim(at: datetime, place: str | None = None) -> list[Release]:
     return sorted(rows, key=_place)
 
 
+def free_leases() -> int:
+    """Give back what others have claimed, for a worker that starts: one that was killed would otherwise keep
+    its releases waiting until its lease ends. Whoever is still at work loses no more than one pass, which it
+    cannot store any more. Returns how many were given back."""
+    return Release.objects.filter(lease_until__isnull=False).update(lease_until=None)
+
+
 def _place(release: Release) -> str:
     """The engines that a release has to do with."""
     return release.endpoint.environment.place

@@ -121,6 +121,19 @@ def test_pass_that_dies_after_its_claim_is_taken_over_when_the_lease_is_over(rig
     assert rig.run(release, "succeeded").phase == "succeeded"
 
 
+def test_worker_that_starts_goes_on_at_once_with_what_a_killed_one_had_claimed(rig: Rig) -> None:
+    release = canary(rig)
+    rig.at += timedelta(seconds=1)
+    (killed,) = reconcile.claim(rig.at)
+    assert reconcile.free_leases() == 1
+    before = Sample.objects.count()
+    rig.tick()
+    assert Sample.objects.count() > before
+    decision = persist.Decision(killed.state(), "it was alive after all", is_event=False)
+    assert persist.quietly([persist.Outcome(killed, decision, None)], rig.at) == []
+    assert rig.run(release, "succeeded").phase == "succeeded"
+
+
 def test_stale_worker_writes_nothing_when_somebody_else_was_faster(rig: Rig) -> None:
     release = canary(rig)
     rig.at += timedelta(seconds=1)
