@@ -113,6 +113,8 @@ class SeldonOperator:
             log.info("%s: %s", seldon["metadata"]["name"], error)
             if error.status == 409:  # somebody was faster
                 return True
+            if _goes_with_its_namespace(error):
+                return False
             said = error.content["message"]
         with contextlib.suppress(ApiError):  # it may be gone by now
             self._tell(seldon, {"state": "Failed", "description": said})
@@ -282,6 +284,11 @@ class SeldonOperator:
 
 def _key(kind: Kind, item: Manifest) -> str:
     return kind.path(item["metadata"]["namespace"], item["metadata"]["name"])
+
+
+def _goes_with_its_namespace(error: ApiError) -> bool:
+    causes = error.content.get("details", {}).get("causes", [])
+    return any(cause.get("reason") == "NamespaceTerminating" for cause in causes)
 
 
 def _belongs(item: Manifest, uid: str) -> bool:

@@ -32,7 +32,7 @@ from tests.e2e.conftest import Live
 __all__ = ["s3"]
 
 ENVIRONMENT, SECRET_NAME, BUCKET = "staging", "model-artifacts", "models"
-RATE = 40
+RATE = 20
 
 
 @dataclass(kw_only=True)
