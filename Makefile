@@ -37,7 +37,7 @@ test-browser: .venv/.developer $(MODELS)/.installed ## The pages in a real Chrom
 
 # With KUBECONFIG set the same tests run against that cluster.
 test-cluster: .venv/.developer $(MODELS)/.installed $(CLUSTER)/kubebox $(CLUSTER)/versitygw ## Releases on a real Kubernetes API server; needs Go, rclone and SELDON_CRD
-	$(BIN)/pytest -m cluster -n 2 --dist loadfile --no-loadscope-reorder tests/cluster
+	$(BIN)/pytest -m cluster -n 3 --dist loadfile --no-loadscope-reorder tests/cluster
 
 # In a network namespace of its own, because pods have addresses that must not be loopback; root may make one.
 test-istio: .venv/.developer $(CLUSTER)/kubebox $(CLUSTER)/istiod ## Tenants and weights through a real istiod and Envoy; needs Go, SELDON_CRD, root

@@ -27,8 +27,8 @@ TENANT_LABEL = "mlops-portal.io/tenant"
 
 
 HERE = Path(__file__).parent
-# These files begin, one on each of two workers.
-LONGEST = [HERE / "test_releases.py", HERE / "test_troubles.py"]
+# These files begin, one on each of the workers.
+LONGEST = [HERE / f"test_{name}.py" for name in ("releases", "troubles", "refusals", "away")]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

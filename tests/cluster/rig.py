@@ -10,8 +10,12 @@ import contextlib
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
+import pytest
+
+from releases.adapters import kubernetes_api
 from releases.adapters.istio_place import IstioPlace
 from releases.adapters.kubernetes_api import Cluster, ClusterConfig, Manifest
 from releases.adapters.preflight.seldon import SeldonPreflight
@@ -22,8 +26,9 @@ from releases.domain.routing import Route, RouteSetting
 from releases.models import Deployment, Endpoint, KubernetesPlace, Release, Transition
 from releases.models.places import TargetKind
 from releases.ports import AdapterError, Ports
-from tests.cluster import pods
-from tests.cluster.api import SELDON_DEPLOYMENT, VIRTUAL_SERVICE, Api
+from tests.cluster import pods, rights
+from tests.cluster.api import SELDON_DEPLOYMENT, VIRTUAL_SERVICE, Api, until
+from tests.cluster.conftest import TestCluster
 from tests.fakes import FakeWorld
 from tests.services.rig import Rig
 
@@ -144,3 +149,37 @@ class ClusterRig(Rig):
         found = self.api.get(VIRTUAL_SERVICE, name, self.namespace)
         assert found
         return found
+
+
+@pytest.fixture
+def rig(db: None, cluster: TestCluster, namespace: str, tmp_path: Path) -> ClusterRig:
+    """A portal whose environment production is the namespace; nothing serves yet."""
+    made = ClusterRig(tmp_path / "artifacts")
+    made.settle(cluster.api, str(cluster.portal), namespace)
+    give_away(cluster.api, namespace)
+    return made
+
+
+def give_away(api: Api, namespace: str) -> None:
+    """What whoever rules the cluster does for an environment: rights, and the secret for the artifacts."""
+    rights.grant(api, [namespace])
+    api.create(kubernetes_api.SECRET, {"metadata": {"name": SECRET}}, namespace)
+
+
+def canary(rig: ClusterRig) -> Release:
+    """A release whose split has been seen in effect."""
+    rig.serve(rig.register())
+    release = rig.run(rig.file(rig.register()), "canary")
+    candidate, _ = rig.refs(release)
+    until(lambda: len(rig.uids(candidate)) == 2, "the autoscaler's minimum")
+    return told(rig, release, "s left")
+
+
+def told(rig: ClusterRig, release: Release, words: str, ticks: int = 60) -> Release:
+    """The release once its reason has these words."""
+    for _ in range(ticks):
+        release.refresh_from_db()
+        if words in release.reason:
+            return release
+        rig.tick()
+    raise AssertionError(f"never said {words!r}: {release.phase}: {release.reason}")

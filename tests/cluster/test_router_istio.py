@@ -1,7 +1,7 @@
 """The router on Kubernetes against a real API server: its contract, and what only a cluster can do to it."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,12 +27,22 @@ VERSIONS = {STABLE.ref: "1.0.0", CANDIDATE.ref: "1.1.0"}
 OURS = "portal-wine"
 
 
-@pytest.fixture
-def place(cluster: TestCluster, namespace: str) -> IstioPlace:
+def place_in(cluster: TestCluster, namespace: str) -> IstioPlace:
     """The environment `production` of the tenant, with the rights of deploy/rbac.yaml and no others."""
     rights.grant(cluster.api, [namespace])
     connected = Cluster(ClusterConfig("test", str(cluster.portal), seconds=30))
     return IstioPlace(connected, namespace, TENANT, "production", "http://models.test:8080")
+
+
+def target_in(place: IstioPlace) -> SeldonTarget:
+    return SeldonTarget(
+        SeldonPlace(place.cluster, place.namespace, TENANT, "production", "s3://models/x", "s3")
+    )
+
+
+@pytest.fixture
+def place(cluster: TestCluster, namespace: str) -> IstioPlace:
+    return place_in(cluster, namespace)
 
 
 @pytest.fixture
@@ -42,23 +52,31 @@ def router(place: IstioPlace) -> IstioRouter:
 
 @pytest.fixture
 def target(place: IstioPlace) -> SeldonTarget:
-    return SeldonTarget(
-        SeldonPlace(place.cluster, place.namespace, TENANT, "production", "s3://models/x", "s3")
-    )
+    return target_in(place)
+
+
+@pytest.fixture(scope="module")
+def served(cluster: TestCluster) -> Iterator[IstioPlace]:
+    """Two models with two versions each: to bring them up takes longer than what is done to them."""
+    with cluster.namespace() as namespace:
+        place = place_in(cluster, namespace)
+        for route in (WINE, BEER):
+            for ref in VERSIONS:
+                target_in(place).ensure(deployment(ref, route.model))
+        yield place
 
 
 @pytest.fixture
-def subject(cluster: TestCluster, place: IstioPlace, router: IstioRouter, target: SeldonTarget) -> Subject:
-    """For the contract: two models with two versions each."""
-    for route in (WINE, BEER):
-        for ref in VERSIONS:
-            target.ensure(deployment(ref, route.model))
+def subject(cluster: TestCluster, served: IstioPlace) -> Iterator[Subject]:
+    """For the contract: no route leads to what is served."""
+    router = IstioRouter(served)
 
     def go_away() -> None:
         nobody = Cluster(ClusterConfig("gone", str(cluster.portal), seconds=0.001))
-        router.__init__(replace(place, cluster=nobody))  # type: ignore[misc]
+        router.__init__(replace(served, cluster=nobody))  # type: ignore[misc]
 
-    return Subject(router, go_away, lambda route, one: arm(place, one.ref, route.model).address, seconds=20)
+    yield Subject(router, go_away, lambda route, one: arm(served, one.ref, route.model).address, seconds=20)
+    IstioRouter(served).remove([WINE, BEER])
 
 
 def deployment(ref: str, model: str = "wine") -> Deployment:

@@ -85,10 +85,12 @@ def live(cluster: TestCluster, s3: S3Server) -> Iterator[ClusterLive]:
         training = Training(stack.environment(), var / "training.log", var / "rows.jsonl")
         ends.callback(training.stop)
         cast = cast_of(var / "demo.json")
-        ada = Person(cast, "ada")
+        ci, ada = Ci(cast), Person(cast, "ada")
+        for caller in (ci, ada):  # the portal waits for connections that are open when it ends
+            ends.callback(caller.http.close)
         living = ClusterLive(
             stack=stack,
-            ci=Ci(cast),
+            ci=ci,
             training=training,
             cluster=cluster,
             namespace=namespace,

@@ -105,11 +105,13 @@ def live() -> Iterator[Live]:
     stack = Stack(var, given=given)
     traffic: Traffic | None = None
     training: Training | None = None
+    ci: Ci | None = None
     try:
         stack.start()
         manage(stack, "demo_cast")
         training = Training(stack.environment(), var / "training.log", var / "rows.jsonl")
-        living = Live(stack, Ci(cast_of(var / "demo.json")), training)
+        ci = Ci(cast_of(var / "demo.json"))
+        living = Live(stack, ci, training)
         # A first version is watched at 100 % for the grace time: long enough to kill while promoting.
         first = living.release("baseline", "major", {"steps": [], "grace_seconds": 5})
         first = living.follow(first, {"promoting": ["worker-control", "beat", "envoy"]})
@@ -119,6 +121,8 @@ def live() -> Iterator[Live]:
         traffic.start()
         yield living
     finally:
+        if ci is not None:  # the portal waits for connections that are open when it ends
+            ci.http.close()
         for part in (traffic, training, stack):
             if part is not None:
                 part.stop()
