@@ -27,7 +27,7 @@ run: .venv/.installed $(MODELS)/.installed ## The whole stack with what is in va
 	@$(BIN)/python -m mlops_portal.stack run
 
 test: .venv/.developer $(MODELS)/.installed ## All tests but those below, on the real engines
-	$(BIN)/pytest -m "not browser and not survival and not cluster and not istio"
+	$(BIN)/pytest -n 2 -m "not browser and not survival and not cluster and not istio"
 
 test-survival: .venv/.developer $(MODELS)/.installed ## kill -9 in the middle of releases, on the whole stack
 	$(BIN)/pytest -m survival

@@ -4,6 +4,7 @@ import os
 
 import django
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests import engines
 from tests.mlflow_server import mlflow_server, wines
@@ -20,6 +21,10 @@ else:
     engines.use_own_redis_database(worker)
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mlops_portal.settings")
 django.setup()
+
+# How long an example takes to make says more about the machine than about the code.
+settings.register_profile("portal", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("portal")
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -56,7 +56,7 @@ def test_forecast_meets_what_full_simulations_at_one_second_find():
         assert regression.seconds == pytest.approx(float(np.median(seen)), rel=0.25, abs=1.0)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     traffic=st.floats(0.05, 500),
     factor=st.floats(1.2, 20),

@@ -57,7 +57,7 @@ def numbers(table, state):
     return np.column_stack([evidence.harm, evidence.limit, evidence.stable_limit, evidence.certificate])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(releases)
 def test_fold_of_a_batch_is_deterministic_finite_and_the_same_one_by_one(pairs):
     table, state = folded(pairs)

@@ -84,7 +84,7 @@ def same(one, other):
     return np.allclose(one, other, rtol=1e-9, atol=1e-9)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(streams, st.lists(st.floats(0.01, 300), min_size=1, max_size=6), streams)
 def test_empty_samples_may_be_split_and_merged(before, pieces, after):
     start = follow(before)
@@ -97,7 +97,7 @@ def test_empty_samples_may_be_split_and_merged(before, pieces, after):
     assert same(everything(follow(after, silent)), everything(follow(after, whole)))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(complete, min_size=2, max_size=8))
 def test_swapped_arms_mirror_what_is_said_of_predictions(samples):
     known = increments((130, 0, 0, 0, 0), (30, 50, 40, 10), 0)
@@ -110,7 +110,7 @@ def test_swapped_arms_mirror_what_is_said_of_predictions(samples):
     assert same(one.parts[:, 3], other.parts[:, 3])
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(streams, st.lists(broken, min_size=1, max_size=5), complete)
 def test_lost_readings_and_restarted_counters_create_no_evidence(before, lost, after):
     start = follow(before)
@@ -141,7 +141,7 @@ def test_incident_of_both_arms_is_not_blamed_on_the_one_that_was_unread(unread):
     assert comparisons(state)[0] < np.log(3)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.data(), st.lists(rules, min_size=2, max_size=6))
 def test_order_of_the_releases_in_a_batch_is_irrelevant(data, table):
     size = len(table)

@@ -127,7 +127,7 @@ def test_self_test_dispersion_of_two_errors_against_none_is_two_by_hand():
 counts = st.integers(0, 400).flatmap(lambda n: st.tuples(st.just(n), st.integers(0, n)))
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.lists(counts, min_size=0, max_size=60), st.integers(0, 2**32 - 1))
 def test_self_test_dispersion_does_not_depend_on_the_coin(rows, seed):
     samples = [sample(requests, errors) for requests, errors in rows]
@@ -136,7 +136,7 @@ def test_self_test_dispersion_does_not_depend_on_the_coin(rows, seed):
     assert one.evidence >= 1
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.lists(counts, min_size=40, max_size=60))
 def test_self_test_is_the_same_when_the_halves_of_each_pair_are_swapped(rows):
     samples = [sample(requests, errors) for requests, errors in rows]
