@@ -146,6 +146,7 @@ def _assemble(config: SeldonConfig, cluster: Cluster) -> Ports:
         artifacts=wanted.artifacts,
         artifacts_secret=wanted.artifacts_secret,
         model_image=wanted.model_image,
+        models_secret=wanted.models_secret,
         cpu_request=wanted.cpu_request,
         cpu_limit=wanted.cpu_limit,
         memory_request=wanted.memory_request,
@@ -209,7 +210,11 @@ def _local() -> Ports:
             models_python=settings.MODELS_PYTHON,
             serving=settings.BASE_DIR / "serving",
             # By the mark the stack finds model servers that a killed supervisor left behind.
-            environment={**MODEL_ENVIRONMENT, "PORTAL_STACK": str(settings.VAR)},
+            environment={
+                **MODEL_ENVIRONMENT,
+                **settings.MODEL_PROCESS_ENVIRONMENT,
+                "PORTAL_STACK": str(settings.VAR),
+            },
         )
     )
     router = EnvoyRouter(
@@ -229,7 +234,11 @@ def _local() -> Ports:
             PredictionCounts(target.metrics_address),
         ),
         probe=SubprocessProbe(
-            SubprocessProbeConfig(python=settings.MODELS_PYTHON / "python", root=settings.BASE_DIR)
+            SubprocessProbeConfig(
+                python=settings.MODELS_PYTHON / "python",
+                root=settings.BASE_DIR,
+                environment=settings.MODEL_PROCESS_ENVIRONMENT,
+            )
         ),
         gateway=HttpGateway(),
         notifier=WebhookNotifier(WebhookConfig(settings.CALLBACK_ALLOW_PRIVATE)),
