@@ -9,6 +9,7 @@ from mlserver import ModelSettings
 from mlserver.types import InferenceRequest, InferenceResponse
 from mlserver_mlflow import MLflowRuntime
 
+from serving.answers import noted
 from serving.predictions import counter_of_this_process
 
 
@@ -20,7 +21,9 @@ class CountingRuntime(MLflowRuntime):  # type: ignore[misc]  # the portal's envi
         self._predictions = counter_of_this_process()
 
     async def predict(self, payload: InferenceRequest) -> InferenceResponse:
-        """As the model does; an error is nobody's prediction."""
-        response = await super().predict(payload)
-        self._predictions.count(response.outputs)
+        """As the model does; an error is nobody's prediction, and an answer from the cache is an old one."""
+        with noted() as note:
+            response = await super().predict(payload)
+        if not note.is_from_cache:
+            self._predictions.count(response.outputs)
         return response
