@@ -73,7 +73,7 @@ class WrappingBlock(Protocol):
         ...
 
     def wrap(self, document: Document, opened: Opened, inner: Predictor) -> Predictor:
-        """Stand round `inner`. Raises `CannotLoad`, naming the variable of the environment that is missing."""
+        """Stand round `inner`. Raises `CannotLoad`, naming the variable that the environment lacks."""
         ...
 
 

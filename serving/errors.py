@@ -9,7 +9,11 @@ Place = tuple[str | int, ...]
 """Where in a spec something is, from its root: ("core", "members", "forest", "version")."""
 
 
-class Problem(Exception):
+class Refused(Exception):
+    """What was asked for cannot be done, and who asked can mend that."""
+
+
+class Problem(Refused):
     """Something in a spec that its author has to change."""
 
     def __init__(self, place: Sequence[str | int], message: str) -> None:
@@ -22,7 +26,7 @@ class Unreachable(Exception):
     """The registry or the portal did not answer, or would not do what was asked."""
 
 
-class CannotLoad(Exception):
+class CannotLoad(Refused):
     """A composed model that must not be served as it stands: a variable is missing, a file was altered."""
 
 
