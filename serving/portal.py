@@ -36,7 +36,7 @@ class Portal:
         place = f"models/{quote(model, safe='')}/"
         if self._call("GET", place).status_code == 404:
             # Somebody else may be a moment faster, which is as good.
-            self._call("POST", "models/", {"name": model, "description": description}, allowed=(409, 422))
+            self._call("POST", "models/", {"name": model, "description": description}, allowed=(409,))
         content = {
             "run_id": run_id,
             "artifact_path": artifact_path,
