@@ -38,7 +38,9 @@ def save_constant(folder: Path, value: Any) -> Path:
     return _save(folder, model, "predict")
 
 
-def save_coded(folder: Path, body: str, signature: ModelSignature | None = None) -> Path:
+def save_coded(
+    folder: Path, body: str, signature: ModelSignature | None = None, example: pd.DataFrame = ROWS
+) -> Path:
     """A model whose `predict(self, frame, params)` has this body."""
     code = folder.parent / f"{folder.name}.py"
     lines = "\n".join(f"        {line}" for line in body.splitlines())
@@ -52,7 +54,7 @@ def save_coded(folder: Path, body: str, signature: ModelSignature | None = None)
         folder,
         python_model=str(code),
         signature=signature or infer_signature(ROWS, [0.5]),
-        input_example=ROWS.head(3),
+        input_example=example.head(3),
         pip_requirements=FAST,
     )
     return folder
