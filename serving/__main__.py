@@ -12,6 +12,7 @@ from serving.errors import Refused, Unreachable
 
 COMMANDS = {
     "compose": ("serving.compose", "build a model from a spec, log it and register it"),
+    "rotate": ("serving.rotate", "wrap the keys of encrypted models under a new key"),
     "graph": ("serving.graph", "render a spec as a graph of Seldon"),
 }
 

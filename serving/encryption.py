@@ -7,7 +7,9 @@ them. Knows the layout of a composed model; the format itself is in `serving.env
 
 import os
 import shutil
-from contextlib import AbstractContextManager
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
@@ -17,6 +19,8 @@ from serving.envelope import KEY_FILE, keys_from, opened, rewrap, seal
 from serving.errors import CannotLoad, Problem
 
 FOLDER = "encryption"
+MLMODEL = "MLmodel"
+"""MLflow refuses to read this one file through a link. It describes a member and holds none of it."""
 KEY_PATH = f"artifacts/{FOLDER}/{KEY_FILE}"
 """Below a model's folder: the one file that a rotation changes."""
 
@@ -33,9 +37,16 @@ def compose(options: Options, draft: Draft) -> Document:
     return {"algorithm": "fernet-envelope-1", "folder": FOLDER}
 
 
-def reveal(document: Document, artifacts: Path) -> AbstractContextManager[Path]:
+@contextmanager
+def reveal(document: Document, artifacts: Path) -> Iterator[Path]:
     """The members in the clear, for as long as they are being loaded. Raises CannotLoad."""
-    return opened(artifacts / document["folder"], keys_from(os.environ))
+    with opened(artifacts / document["folder"], keys_from(os.environ), copied=(MLMODEL,)) as folder:
+        written_before = sys.dont_write_bytecode
+        sys.dont_write_bytecode = True  # code of members would be written to the disk beside its links
+        try:
+            yield folder
+        finally:
+            sys.dont_write_bytecode = written_before
 
 
 def rotate(model: Path) -> None:

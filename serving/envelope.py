@@ -17,7 +17,7 @@ import json
 import os
 import struct
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -28,6 +28,7 @@ from serving.errors import CannotLoad
 
 KEY_VARIABLE = "MODEL_ENCRYPTION_KEY"
 KEY_FILE, MANIFEST_FILE, FILES_FOLDER = "key", "manifest.json", "files"
+SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  # a file system in memory, on every Linux
 VERSION = 1
 CHUNK_BYTES = 1 << 20
 PLACE = struct.Struct(">32sQQ")
@@ -70,14 +71,16 @@ def seal(directory: Path, part: str, into: Path, keys: MultiFernet) -> None:
 
 
 @contextmanager
-def opened(sealed: Path, keys: MultiFernet) -> Iterator[Path]:
+def opened(sealed: Path, keys: MultiFernet, copied: Collection[str] = ()) -> Iterator[Path]:
     """The plain files, below a folder that holds only links to memory of this process.
 
     All is decrypted and verified before the folder is there: nothing of an altered artifact is ever
-    read as a model. Raises CannotLoad. The memory is given back when the block ends.
+    read as a model. Files whose name is in `copied` are no links, for readers that follow none out of the
+    folder; the folder itself is in shared memory, whose size bounds what else could be put there. Raises
+    CannotLoad. The memory is given back when the block ends.
     """
-    if not hasattr(os, "memfd_create"):
-        raise CannotLoad("an encrypted model needs Linux: only there files can live in memory alone")
+    if not hasattr(os, "memfd_create") or not SHARED_MEMORY.is_dir():
+        raise CannotLoad(f"an encrypted model needs Linux with {SHARED_MEMORY}: it is opened in memory alone")
     fernet, files = _unwrap(sealed, keys)
     with ExitStack() as open_files:
         plain: dict[str, int] = {}
@@ -86,11 +89,15 @@ def opened(sealed: Path, keys: MultiFernet) -> Iterator[Path]:
             open_files.callback(os.close, memory)
             _open_file(sealed / FILES_FOLDER / entry["name"], entry, fernet, memory)
             plain[entry["path"]] = memory
-        directory = Path(open_files.enter_context(tempfile.TemporaryDirectory(prefix="model-")))
+        folder = tempfile.TemporaryDirectory(prefix="model-", dir=SHARED_MEMORY)
+        directory = Path(open_files.enter_context(folder))
         for relative, memory in plain.items():
-            link = directory / relative
-            link.parent.mkdir(parents=True, exist_ok=True)
-            link.symlink_to(f"/proc/self/fd/{memory}")
+            file, source = directory / relative, Path(f"/proc/self/fd/{memory}")
+            file.parent.mkdir(parents=True, exist_ok=True)
+            if file.name in copied:
+                file.write_bytes(source.read_bytes())
+            else:
+                file.symlink_to(source)
         yield directory
 
 

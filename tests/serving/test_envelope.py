@@ -211,8 +211,18 @@ def test_opened_files_are_in_memory_only_and_gone_afterwards(tmp_path: Path) -> 
         assert os.readlink(file).startswith("/proc/self/fd/")
         assert os.readlink(os.readlink(file)).startswith("/memfd:")
         assert [path for path in plain.rglob("*") if path.is_file() and not path.is_symlink()] == []
+        assert plain.is_relative_to(envelope.SHARED_MEMORY)
     assert not plain.exists()
     assert set(os.listdir("/proc/self/fd")) == before
+
+
+def test_opened_files_that_are_asked_for_as_files_are_no_links(tmp_path: Path) -> None:
+    folder = sealed(tmp_path, {"forest/MLmodel": b"described", "forest/model": b"weights"})
+    with opened(folder, KEY, copied=("MLmodel",)) as plain:
+        described, model = (plain / "members" / "forest" / name for name in ("MLmodel", "model"))
+        assert not described.is_symlink()
+        assert described.read_bytes() == b"described"
+        assert model.is_symlink()
 
 
 def test_no_plain_text_is_in_the_sealed_folder(tmp_path: Path) -> None:
