@@ -14,7 +14,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from releases.domain.autoscaling import Autoscaling
+from releases.domain.judge import BESIDE
 from releases.domain.release import TargetState
 from releases.domain.routing import Route, RouteSetting
 from releases.ports import (
@@ -81,7 +84,7 @@ class FakeRegistry:
     def list_versions(self, name: str) -> list[RegisteredVersion]:
         self._connect()
         known = self.versions.get(name, {}).values()
-        return [replace(version, signature=None, metrics={}) for version in known]
+        return [replace(version, signature=None, metrics={}, composition=None) for version in known]
 
     def get_version(self, name: str, number: int) -> RegisteredVersion:
         self._connect()
@@ -105,6 +108,9 @@ class FakeRegistry:
             signature=logged.signature,
             metrics=dict(logged.metrics),
             description=description,
+            composition=(yaml.safe_load(logged.files["MLmodel"]).get("metadata") or {}).get("composition")
+            if "MLmodel" in logged.files
+            else None,
         )
         self.versions[name][number] = version
         self.artifacts[name, number] = logged.files
@@ -271,9 +277,17 @@ class FakeMetrics:
         sums.update(counts)
         self.series[ref] = replace(self.series[ref], predictions=dict(sums))
 
+    def happen_beside(self, ref: str, **counts: int) -> None:
+        """So much happens beside the model: `cache_hits=3`."""
+        self.deploy(ref)
+        sums = Counter(dict.fromkeys(BESIDE, 0) | dict(self.series[ref].beside))
+        sums.update(counts)
+        self.series[ref] = replace(self.series[ref], beside=dict(sums))
+
     def restart_model(self, ref: str) -> None:
         """The model server starts again and counts from zero."""
-        self.series[ref] = replace(self.series[ref], predictions=_zero().predictions)
+        zero = _zero()
+        self.series[ref] = replace(self.series[ref], predictions=zero.predictions, beside=zero.beside)
 
     def serve(
         self,
@@ -300,7 +314,8 @@ class FakeMetrics:
     def restart(self) -> None:
         """The gateway starts again and counts from zero; the model servers count on."""
         self.series = {
-            ref: replace(_zero(), predictions=seen.predictions) for ref, seen in self.series.items()
+            ref: replace(_zero(), predictions=seen.predictions, beside=seen.beside)
+            for ref, seen in self.series.items()
         }
 
     def change_pods(self, ref: str, leaving: int) -> None:
@@ -324,7 +339,7 @@ class FakeMetrics:
 
     def _counters(self, ref: str) -> Counters:
         seen = replace(self.series[ref], at=self.now)
-        return replace(seen, predictions={}) if ref in self.silent else seen
+        return replace(seen, predictions={}, beside={}) if ref in self.silent else seen
 
 
 def _zero() -> Counters:

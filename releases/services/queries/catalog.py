@@ -8,6 +8,7 @@ from releases.domain.version import Change
 from releases.models import Endpoint, ModelVersion, RegisteredModel, Release
 from releases.services import find
 from releases.services.queries.comparison import Comparison, compare
+from releases.services.queries.composition import CompositionView, view
 from releases.services.queries.endpoints import Endpoints, endpoints
 from tenants.access import Actor
 
@@ -52,6 +53,7 @@ class VersionPage:
     comparison: Comparison
     serves_in: list[str]
     releases: list[Release]
+    made: CompositionView | None
 
 
 def model_rows(actor: Actor) -> list[ModelRow]:
@@ -111,6 +113,7 @@ def version_page(actor: Actor, model_name: str, text: str) -> VersionPage:
         comparison=compare(before, version),
         serves_in=[endpoint.environment.name for endpoint in serving.order_by("environment__position")],
         releases=list(releases.order_by("-id")[:MOST_RELEASES]),
+        made=view(version),
     )
 
 
