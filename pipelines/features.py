@@ -80,12 +80,23 @@ def fill(folder: Path, until: datetime, address: str) -> dict[str, int]:
 
 
 def training_set(store: FeatureStore, entities: pd.DataFrame, view_features: Sequence[str]) -> pd.DataFrame:
-    """`entities` (a join key, `event_timestamp`, and whatever else) with the features as they were then.
+    """`entities` (join keys, `event_timestamp`, and whatever else) with the features as they were then.
 
     Feast joins point in time: of each entity the newest value that is not later than the row's time, and
-    not older then than the view's time to live; where there is none the feature is null."""
-    found: pd.DataFrame = store.get_historical_features(entities, list(view_features)).to_df()
-    return found
+    not older then than the view's time to live. Its file store leaves out rows for which there is none, and
+    all but one of those with the same entity and time (its issue 6787): here every row comes back, in its
+    place, its features null where nothing was known.
+    """
+    complete = entities.assign(**{TIME: pd.to_datetime(entities[TIME], utc=True)})
+    views: dict[str, list[str]] = {}
+    for each in view_features:
+        views.setdefault(each.partition(":")[0], []).append(each)
+    for view, features in views.items():  # one at a time: a row that is left out for one is there for another
+        keys = [*store.get_feature_view(view).join_keys, TIME]
+        wanted = complete[keys].drop_duplicates()
+        known: pd.DataFrame = store.get_historical_features(wanted, features).to_df()
+        complete = complete.merge(known, on=keys, how="left", validate="many_to_one")
+    return complete
 
 
 def moment(text: str) -> datetime:
