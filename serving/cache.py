@@ -17,7 +17,7 @@ import pandas as pd
 from redis.lock import Lock
 
 from serving.answer_store import AnswerStore, NotBytes, StoreFull, StoreUnreachable
-from serving.answers import note_answer_from_cache
+from serving.answers import note_answer_from_cache, noted
 from serving.blocks import Document, Draft, Opened, Options, Predictor
 from serving.canonical import Unkeyable, cache_key
 from serving.counters import counter
@@ -99,8 +99,9 @@ class CachedPredictor:
             return self._hit(look.answer)
         reason = look.reason
         try:
-            answer = self._inner.predict(frame, params)
-            if reason not in OUT_OF_ORDER:
+            with noted() as note:
+                answer = self._inner.predict(frame, params)
+            if reason not in OUT_OF_ORDER and not note.is_incomplete:
                 reason = self._keep(key, answer, len(frame)) or reason
         finally:
             self._misses.labels(reason).inc()

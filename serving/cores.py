@@ -13,6 +13,7 @@ import pandas as pd
 from mlflow.pyfunc import PyFuncModel
 
 from serving import combining
+from serving.answers import note_incomplete_answer
 from serving.blocks import Predictor
 from serving.composition import Core, Rules, Shape
 from serving.counters import member_failures
@@ -77,6 +78,8 @@ class Ensemble:
                 failures.append((name, error))
         if failures and (len(usable) < self._least or not any(weights)):
             raise MemberFailed(self._told(failures, len(usable))) from failures[0][1]
+        if failures:
+            note_incomplete_answer()  # a cache must not keep it
         combine = combining.weighted_vote if self._combine == "vote" else combining.weighted_mean
         return combining.as_answer(combine(usable, weights), self._shape)
 

@@ -21,7 +21,10 @@ from serving.answers import noted
 from serving.blocks import Opened
 from serving.cache import CachedPredictor, Settings
 from serving.canonical import cache_key
+from serving.composed import load_members
+from serving.cores import core_of
 from serving.errors import CannotLoad
+from tests.serving.composed import ROWS, assembled, core, save_coded, save_constant, write_spec
 from tests.serving.own_redis import OwnRedis
 
 FRAME = pd.DataFrame({"a": [1.0, 2.0]})
@@ -161,6 +164,27 @@ def test_answer_that_the_signature_does_not_promise_is_given_and_not_kept(redis:
     answer = {"label": np.array([1])}
     assert cached(redis, Model(answers=answer)).predict(FRAME, {}) is answer
     assert redis.client.keys("*") == []
+
+
+def test_answer_of_an_ensemble_without_a_member_is_given_and_not_kept(
+    redis: OwnRedis, tmp_path: Path
+) -> None:
+    fails = "if (model_input['a'] > 4).any(): raise RuntimeError('no')\nreturn np.full(len(model_input), 3.0)"
+    save_constant(tmp_path / "members" / "sound", 1.0)
+    save_coded(tmp_path / "members" / "failing", fails)
+    quorum = {"policy": "quorum", "at_least": 1}
+    members = {"sound": None, "failing": None}
+    spec = write_spec(tmp_path / "s.yaml", core("ensemble", members, combine="mean", on_failure=quorum))
+    prepared = assembled(tmp_path, spec)
+    loaded = load_members(["sound", "failing"], tmp_path)
+    predictor = cached(redis, core_of(prepared.composition.core, loaded))
+    for frame, answer, kept in ((ROWS.tail(1), 1.0, 0), (ROWS.head(1), 2.0, 1)):
+        frame = frame.reset_index(drop=True)
+        for _ in range(2):
+            with noted() as note:
+                assert predictor.predict(frame, {}).tolist() == [answer]
+        assert note.is_incomplete == (not kept)
+        assert len(redis.client.keys(f"{PREFIX}*")) == kept
 
 
 def test_model_that_raises_is_not_cached_and_gives_the_lock_back(redis: OwnRedis) -> None:
