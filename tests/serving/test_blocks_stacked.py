@@ -1,9 +1,7 @@
 """Encrypted, cached and with features, all in one model: under a real MLServer, Redis and Feast store."""
 
-import json
 import os
 import subprocess
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +15,10 @@ from django.conf import settings
 from prometheus_client.parser import text_string_to_metric_families
 from redis import Redis
 
-from mlops_portal.stack.ports import automatic
 from tests.feature_store import RENEWED_USER, STALE_USER, UNKNOWN_USER, FilledStore
+from tests.serving.model_server import ModelServer, serving_models
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(400)]  # the first test waits for all engines
-START_SECONDS = 150
 KEY = Fernet.generate_key().decode()
 MARK = "nobody-may-read-this"
 COUNTERS = ("model_cache_hits", "model_cache_misses", "model_features", "model_predictions")
@@ -74,9 +71,7 @@ class Served:
     """A composed model in a model server."""
 
     model: Path
-    client: httpx.Client
-    metrics: str
-    pid: int
+    server: ModelServer
 
     def infer(self, *rows: tuple[int, float]) -> httpx.Response:
         """The answer to rows of (user, basket)."""
@@ -91,7 +86,7 @@ class Served:
                 for name, (kind, values) in columns.items()
             ],
         }
-        return self.client.post("/models/stacked/infer", json=body)
+        return self.server.client.post("/models/stacked/infer", json=body)
 
     def scores(self, *rows: tuple[int, float]) -> list[float]:
         answer = self.infer(*rows)
@@ -103,7 +98,7 @@ class Served:
     def counts(self) -> dict[str, float]:
         """The counters of the blocks and of predictions, as the portal reads them."""
         counts: dict[str, float] = {}
-        for family in text_string_to_metric_families(httpx.get(self.metrics, timeout=10).text):
+        for family in text_string_to_metric_families(httpx.get(self.server.metrics_url, timeout=10).text):
             for sample in family.samples:
                 if family.name in COUNTERS and sample.name.endswith("_total"):
                     why = sample.labels.get("why") or sample.labels.get("outcome")
@@ -113,13 +108,9 @@ class Served:
 
 
 @pytest.fixture(scope="module")
-def environment(feature_store: FilledStore) -> dict[str, str]:
+def environment(feature_store: FilledStore) -> Mapping[str, str]:
     """What the portal gives to processes of models."""
     return {
-        "PATH": os.environ["PATH"],
-        "HOME": str(feature_store.folder.parent),
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "PYTHONPATH": str(settings.BASE_DIR),
         "MODEL_CACHE_URL": f"redis://127.0.0.1:{feature_store.redis.port}/0",
         "MODEL_ENCRYPTION_KEY": KEY,
         "FEATURE_STORE": str(feature_store.folder),
@@ -131,7 +122,14 @@ def environment(feature_store: FilledStore) -> dict[str, str]:
 def model(environment: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("stacked")
     command = [settings.MODELS_PYTHON / "python", "-c", COMPOSE, folder, MARK]
-    ran = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    ran = subprocess.run(
+        command,
+        cwd=settings.BASE_DIR,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     assert ran.returncode == 0, ran.stderr
     return folder / "model"
 
@@ -141,46 +139,8 @@ def served(
     model: Path, environment: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("server")
-    ports: list[int] = []
-    for _ in range(3):
-        ports.append(automatic("127.0.0.1", None, set(ports)))
-    names = ("http_port", "grpc_port", "metrics_port")
-    server_settings = {"host": "127.0.0.1", "parallel_workers": 0, **dict(zip(names, ports, strict=True))}
-    (folder / "settings.json").write_text(json.dumps(server_settings))
-    model_settings = {
-        "name": "stacked",
-        "implementation": "serving.runtime.CountingRuntime",
-        "parameters": {"uri": str(model)},
-    }
-    (folder / "model-settings.json").write_text(json.dumps(model_settings))
-    with (folder / "log").open("wb") as log:
-        server = subprocess.Popen(
-            [settings.MODELS_PYTHON / "mlserver", "start", folder],
-            env=environment,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
-    try:
-        url = f"http://127.0.0.1:{ports[0]}/v2"
-        deadline = time.monotonic() + START_SECONDS
-        while not is_ready(url):
-            assert server.poll() is None, (folder / "log").read_text()
-            assert time.monotonic() < deadline, (folder / "log").read_text()
-            time.sleep(0.2)
-        unkept = httpx.Limits(max_keepalive_connections=0)  # MLServer closes the connection after a 500
-        with httpx.Client(base_url=url, timeout=20, limits=unkept) as client:
-            yield Served(model, client, f"http://127.0.0.1:{ports[2]}/metrics", server.pid)
-    finally:
-        os.killpg(server.pid, 9)
-        server.wait(10)
-
-
-def is_ready(url: str) -> bool:
-    try:
-        return httpx.get(f"{url}/health/ready", timeout=1).status_code == 200
-    except httpx.HTTPError:
-        return False
+    with serving_models(folder, {"stacked": model}, environment) as server:
+        yield Served(model, server)
 
 
 @pytest.fixture
@@ -205,7 +165,7 @@ def score(known: pd.DataFrame, user: int, basket: float) -> Any:
 
 
 def test_stacked_model_keeps_the_answer_of_its_core_and_asks_for_the_entity(served: Served) -> None:
-    described = served.client.get("/models/stacked").json()
+    described = served.server.client.get("/models/stacked").json()
     assert [(each["name"], each["datatype"]) for each in described["inputs"]] == [
         ("user_id", "INT64"),
         ("basket", "FP64"),
@@ -269,8 +229,19 @@ def test_request_without_rows_is_the_callers_mistake(served: Served) -> None:
 def test_loaded_server_holds_nothing_of_the_member_on_the_disk(served: Served) -> None:
     files = [path for path in served.model.rglob("*") if path.is_file()]
     assert not any(MARK.encode() in path.read_bytes() for path in files)
-    links = [os.readlink(path) for path in Path(f"/proc/{served.pid}/fd").iterdir() if path.is_symlink()]
+    links = [
+        os.readlink(path) for path in Path(f"/proc/{served.server.pid}/fd").iterdir() if path.is_symlink()
+    ]
     assert not any("memfd:" in link for link in links)
+
+
+def test_server_with_a_wrong_key_says_so_and_ends(
+    model: Path, environment: Mapping[str, str], tmp_path: Path
+) -> None:
+    wrong = {**environment, "MODEL_ENCRYPTION_KEY": Fernet.generate_key().decode()}
+    said = "no key in MODEL_ENCRYPTION_KEY opens this model"
+    with pytest.raises(AssertionError, match=said), serving_models(tmp_path, {"stacked": model}, wrong):
+        pass
 
 
 def test_redis_gone_in_the_middle_is_survived(
