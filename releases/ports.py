@@ -314,6 +314,22 @@ class ModelProbe(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Composed:
+    """A composed model as it was logged, ready to be registered."""
+
+    run_id: str
+    artifact_path: str
+
+
+class ModelComposer(Protocol):
+    """Builds a model out of versions in the registry, where foreign code can do no harm."""
+
+    def compose(self, spec: Mapping[str, Any], seconds: float) -> Composed:
+        """Build what the spec says and log it to a run of its own; raises `Refused` with the composer's
+        words, also when it takes too long, and `Unreachable`."""
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """An inference answer as it came through the gateway."""
 
@@ -346,3 +362,4 @@ class Ports:
     preflight: Preflight
     guard: Guard
     connection: Connection
+    composer: ModelComposer

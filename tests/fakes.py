@@ -23,6 +23,7 @@ from releases.domain.routing import Route, RouteSetting
 from releases.ports import (
     AdapterError,
     Answer,
+    Composed,
     Counters,
     Deployment,
     Message,
@@ -364,6 +365,23 @@ class FakeProbe:
         return self.by_content.get(hashlib.sha256(described.read_bytes()).hexdigest(), self.report)
 
 
+@dataclass
+class FakeComposer:
+    """Logs a composed model to the registry under a new run, or does what `trouble` says."""
+
+    registry: FakeRegistry
+    specs: list[Mapping[str, Any]] = field(default_factory=list)
+    trouble: Exception | None = None
+
+    def compose(self, spec: Mapping[str, Any], seconds: float) -> Composed:
+        self.specs.append(spec)
+        if self.trouble is not None:
+            raise self.trouble
+        run_id = f"composed-{len(self.specs)}"
+        self.registry.log(run_id)
+        return Composed(run_id, "model")
+
+
 @dataclass(frozen=True)
 class Call:
     """One inference request as the gateway got it."""
@@ -426,6 +444,10 @@ class FakeWorld:
     preflight: FakePreflight = field(default_factory=FakePreflight)
     guard: FakeGuard = field(default_factory=FakeGuard)
     connection: FakeConnection = field(default_factory=FakeConnection)
+    composer: FakeComposer = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.composer = FakeComposer(self.registry)
 
     @property
     def ports(self) -> Ports:
@@ -441,4 +463,5 @@ class FakeWorld:
             preflight=self.preflight,
             guard=self.guard,
             connection=self.connection,
+            composer=self.composer,
         )

@@ -10,6 +10,7 @@ from functools import cache, partial
 
 from django.conf import settings
 
+from releases.adapters.composer.subprocess import SubprocessComposer, SubprocessComposerConfig
 from releases.adapters.connection.engines import EngineConnection
 from releases.adapters.connection.kubernetes import KubernetesConnection as KubernetesConnectionTest
 from releases.adapters.gateway.http import HttpGateway
@@ -136,7 +137,7 @@ def _config(environment_id: int) -> SeldonConfig:
 
 
 def _assemble(config: SeldonConfig, cluster: Cluster) -> Ports:
-    """Registry, probe, gateway and notifier are those of everybody."""
+    """Registry, probe, composer, gateway and notifier are those of everybody."""
     wanted, shared = config.connection, _local()
     models = SeldonPlace(
         cluster=cluster,
@@ -180,6 +181,7 @@ def _assemble(config: SeldonConfig, cluster: Cluster) -> Ports:
         preflight=SeldonPreflight(models, target.plan),
         guard=IstioGuard(traffic),
         connection=KubernetesConnectionTest(models, asks),
+        composer=shared.composer,
     )
 
 
@@ -245,5 +247,13 @@ def _local() -> Ports:
         mirror=LocalMirror(),
         preflight=LocalPreflight(target.preview),
         guard=LocalGuard(),
+        composer=SubprocessComposer(
+            SubprocessComposerConfig(
+                python=settings.MODELS_PYTHON / "python",
+                root=settings.BASE_DIR,
+                registry=settings.MLFLOW_TRACKING_URI,
+                environment=settings.MODEL_PROCESS_ENVIRONMENT,
+            )
+        ),
         connection=EngineConnection({"model servers": target.list, "gateway": partial(router.read, [])}),
     )

@@ -113,6 +113,51 @@ def parse(document: object) -> Composition:
     )
 
 
+def recomposed(
+    document: Mapping[str, Any], member: str, version: str, example_ids: Sequence[Any]
+) -> dict[str, Any]:
+    """The spec of the same model with another version of one member, as `python -m serving compose` takes it.
+
+    `example_ids` are entities that the feature store knows, for the new input example. Raises `Invalid`."""
+    made = parse(document)
+    if member not in {one.name for one in made.members}:
+        raise Invalid(f"the composition has no member {member[:40]!r}")
+    core = {
+        key: document["core"][key]
+        for key in ("kind", "combine", "on_failure", "rules")
+        if key in document["core"]
+    }
+    core["members"] = {
+        one.name: {
+            "model": one.model,
+            "version": version if one.name == member else one.version,
+            **({} if one.weight is None else {"weight": one.weight}),
+        }
+        for one in made.members
+    }
+    spec: dict[str, Any] = {
+        "model": _Part(document, "the composition").text("model"),
+        "change": "minor",
+        "core": core,
+    }
+    if "cache" in made.blocks:
+        spec["cache"] = dict(made.blocks["cache"])
+    if "features" in made.blocks:
+        if not example_ids:
+            raise Invalid(
+                "nobody knows an entity to ask for: the version that this one follows was never validated. "
+                "Release it once, or compose the new one where you train"
+            )
+        kept = {key: value for key, value in made.blocks["features"].items() if key in _FEATURE_OPTIONS}
+        spec["features"] = {**kept, "example_ids": list(example_ids)}
+    if made.is_encrypted:
+        spec["encryption"] = {}
+    return spec
+
+
+_FEATURE_OPTIONS = ("entity", "view_features", "on_missing", "on_stale", "on_unreachable", "defaults")
+
+
 def _member(part: "_Part") -> Member:
     digest = part.text("digest")
     if not _DIGEST.fullmatch(digest):
