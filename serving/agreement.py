@@ -20,11 +20,6 @@ from serving.errors import Place, Problem
 
 EXAMPLE_ROWS = 16
 MEMBERS: Place = ("core", "members")
-CHECKS = {
-    "mean_of_probabilities": combining.check_probabilities,
-    "vote": combining.check_labels,
-    "mean": combining.check_numbers,
-}
 HINTS = {"mean_of_probabilities": ': log a classifier with pyfunc_predict_fn="predict_proba"'}
 
 
@@ -94,7 +89,9 @@ def agreed_answer(
     for name, answer in found.items():
         array = _checked(name, first, lambda answer=answer: combining.values(answer, shape, len(example)))
         if combine is not None:
-            _checked(name, first, lambda array=array: CHECKS[combine](array), HINTS.get(combine, ""))
+            _checked(
+                name, first, lambda array=array: combining.CHECKS[combine](array), HINTS.get(combine, "")
+            )
         same_kind = _kind(array) == _kind(np.asarray(found[first]))
         if not same_kind and combine in (None, "vote"):
             words = f"it answers {array.dtype}, and {first} answers {np.asarray(found[first]).dtype}"

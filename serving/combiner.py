@@ -29,11 +29,6 @@ from serving.composition import Shape, core_problems, normalised
 from serving.errors import CannotLoad, MemberFailed, RequestRefused
 
 PORT = 9000
-CHECKS = {
-    "mean_of_probabilities": combining.check_probabilities,
-    "vote": combining.check_labels,
-    "mean": combining.check_numbers,
-}
 Answering = Callable[[Any], dict[str, Any]]
 
 
@@ -45,8 +40,8 @@ class Combiner:
 
     def __init__(self, combine: str = "mean_of_probabilities", members: str = "", weights: str = "") -> None:
         names = [name.strip() for name in members.split(",") if name.strip()]
-        if combine not in CHECKS:
-            raise CannotLoad(f"combine is {combine!r}, none of {', '.join(CHECKS)}")
+        if combine not in combining.CHECKS:
+            raise CannotLoad(f"combine is {combine!r}, none of {', '.join(combining.CHECKS)}")
         if not names or len(set(names)) != len(names):
             raise CannotLoad("the parameter `members` has to name each member of the ensemble once")
         self._combine = combine
@@ -74,7 +69,7 @@ class Combiner:
             try:
                 shape = shape or combining.shape_of(table)
                 array = combining.values(table, shape, len(tables[0]))
-                CHECKS[self._combine](array)
+                combining.CHECKS[self._combine](array)
             except combining.Unusable as error:
                 raise MemberFailed(f"member {name} {error}") from error
             usable.append(array)
@@ -123,13 +118,12 @@ def application(path: str, answering: Answering) -> Starlette:
     async def asked(request: Request) -> Response:
         try:
             content = json.loads(await request.body())
-            answer = await run_in_threadpool(answering, content)
+            return JSONResponse(await run_in_threadpool(answering, content))  # raises for NaN, too
         except (RequestRefused, json.JSONDecodeError, UnicodeDecodeError) as error:
             return JSONResponse(seldon_messages.failure(f"bad request: {error}", 400), 400)
         except Exception as error:  # the executor needs a message of the protocol, whatever went wrong
             words = str(error) if isinstance(error, MemberFailed) else f"{type(error).__name__}: {error}"
             return JSONResponse(seldon_messages.failure(words, 500), 500)
-        return JSONResponse(answer)
 
     async def alive(request: Request) -> Response:
         return PlainTextResponse("ok")

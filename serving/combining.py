@@ -74,6 +74,10 @@ def check_labels(array: np.ndarray) -> None:
         raise Unusable(f"answered {array.shape[1]} values a row, not a label")
 
 
+CHECKS = {"mean_of_probabilities": check_probabilities, "vote": check_labels, "mean": check_numbers}
+"""What an answer has to be for each way to combine; the names are those of a spec."""
+
+
 def weighted_mean(answers: Sequence[np.ndarray], weights: Sequence[float]) -> np.ndarray:
     """The mean of arrays of one shape, in double precision; the weights need not sum to 1."""
     total = np.zeros(answers[0].shape)

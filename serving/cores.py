@@ -37,8 +37,8 @@ class LoadedMember:
     def predict(self, frame: pd.DataFrame, params: Mapping[str, Any]) -> Any:
         """As the member alone would answer."""
         known = {name: value for name, value in params.items() if name in self._known}
-        # Members run side by side: what one does to the columns must not be seen by another.
-        return self._model.predict(frame.copy(deep=False), params=known or None)
+        # Members run side by side: what one writes into its input must not be seen by another.
+        return self._model.predict(frame.copy(), params=known or None)
 
 
 class Ensemble:

@@ -32,7 +32,15 @@ class Portal:
         return cls(*given) if all(given) else None
 
     def register(self, model: str, run_id: str, artifact_path: str, change: str, description: str) -> str:
-        """The semantic version of the run's model; the model is made known when it is not yet."""
+        """The semantic version of the run's model; the model is made known when it is not yet.
+
+        Raises `Unreachable`, naming the run, which then waits to be registered by hand."""
+        try:
+            return self._registered(model, run_id, artifact_path, change, description)
+        except Unreachable as error:
+            raise Unreachable(f"{error}; the model is logged, not registered: run {run_id}") from error
+
+    def _registered(self, model: str, run_id: str, artifact_path: str, change: str, description: str) -> str:
         place = f"models/{quote(model, safe='')}/"
         if self._call("GET", place).status_code == 404:
             # Somebody else may be a moment faster, which is as good.

@@ -1,6 +1,7 @@
 """The combiner of a Seldon graph over HTTP, with the payloads that the executor posts."""
 
 import json
+import math
 import os
 import subprocess
 import time
@@ -13,9 +14,10 @@ import httpx
 import numpy as np
 import pytest
 from django.conf import settings
+from starlette.testclient import TestClient
 
 from mlops_portal.stack.ports import automatic
-from serving.combiner import Combiner
+from serving.combiner import Combiner, application
 from serving.errors import CannotLoad, MemberFailed
 from tests.serving import composed
 
@@ -166,6 +168,13 @@ def test_predict_of_a_member_with_too_few_columns_is_a_bad_request(clients: dict
     answer = clients["member"].post("/predict", json=ndarray([[1.0]]))
     assert answer.status_code == 400
     assert "expected are 2 columns: a, b" in answer.json()["status"]["info"]
+
+
+def test_answer_that_json_cannot_hold_is_a_failure_of_the_protocol() -> None:
+    served = application("/predict", lambda content: {"data": {"ndarray": [math.nan]}})
+    answer = TestClient(served).post("/predict", json={})
+    assert answer.status_code == 500
+    assert answer.json()["status"]["status"] == "FAILURE"
 
 
 def test_combiner_answers_the_label_with_the_most_weight() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -246,5 +247,6 @@ def test_compose_with_a_token_that_is_refused_ends_with_3(
     monkeypatch.setenv("PORTAL_TOKEN", "nonsense")
     code, _, told = compose(registry.core({"forest": "1.0.0", "trees": "2.0.0"}))
     assert code == 3
-    assert "the portal answered 401: " in told
+    assert told.splitlines()[-1].startswith("the portal answered 401: ")
+    assert re.search(r"the model is logged, not registered: run [0-9a-f]{32}\n$", told)
     assert os.environ["PORTAL_TOKEN"] not in told
