@@ -28,6 +28,7 @@ _counting_in_files_before = os.environ.get(_COUNT_IN_FILES)
 import feast.metrics  # noqa: E402, F401
 from feast import FeatureStore, FeatureView  # noqa: E402
 from feast.infra.online_stores.redis import RedisOnlineStoreConfig  # noqa: E402
+from feast.types import String  # noqa: E402
 
 if _counting_in_files_before is None:
     os.environ.pop(_COUNT_IN_FILES, None)
@@ -40,13 +41,16 @@ log = logging.getLogger(__name__)
 
 
 def connection_of(address: str) -> str:
-    """`host:port/database` as Feast spells it, with time limits and without its patient retries."""
-    where, _, database = address.partition("/")
+    """`host:port/database` as Feast spells it, with time limits and without its patient retries.
+
+    Feast's own options may follow after commas: `host:port/1,ssl=true,password=…`. Raises CannotLoad."""
+    place, *options = address.split(",")
+    where, _, database = place.partition("/")
     host, _, port = where.rpartition(":")
     if not host or not port.isdigit() or not (database or "0").isdigit():
         raise CannotLoad("FEATURE_ONLINE_URL is not host:port/database, such as 127.0.0.1:6379/1")
     limits = f"socket_timeout={TIMEOUT_SECONDS},socket_connect_timeout={TIMEOUT_SECONDS},retry=null"
-    return f"{where},db={database or 0},{limits}"
+    return ",".join([where, f"db={database or 0}", *options, limits])
 
 
 def open_store(folder: Path, address: str) -> FeatureStore:
@@ -74,10 +78,12 @@ class OnlineFeatures:
         store: FeatureStore,
         entity: str,
         view_features: Sequence[str],
+        ids_are_text: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`entity` is a join key, `view_features` are spelled `view:feature`. Raises CannotLoad if the
         repository has no such thing. The online store is not contacted."""
+        self._ids_are_text = ids_are_text
         self._store = store
         self._entity = entity
         self._view_features = list(view_features)
@@ -123,6 +129,11 @@ class OnlineFeatures:
         if view.join_keys != [self._entity]:
             keys = " and ".join(view.join_keys)
             raise CannotLoad(f"the view {view_name} is looked up by {keys}, not by {self._entity}")
+        if (view.entity_columns[0].dtype == String) != self._ids_are_text:
+            words = ("a number", "text") if self._ids_are_text else ("text", "a number")
+            raise CannotLoad(
+                f"{self._entity} is {words[0]} in the feature store, and {words[1]} in this model"
+            )
         if feature not in {field.name for field in view.features}:
             known = ", ".join(field.name for field in view.features)
             raise CannotLoad(f"the view {view_name} has no feature {feature}; it has {known}")

@@ -28,6 +28,15 @@ from serving.feature_values import OUTCOMES, UNREACHABLE, StoreUnreachable, Valu
 KEY = "features"
 STORE_VARIABLE, ADDRESS_VARIABLE = "FEATURE_STORE", "FEATURE_ONLINE_URL"
 WITHOUT_NULL = (DataType.boolean, DataType.integer, DataType.long)
+ACCEPTED: Mapping[DataType, tuple[type, ...]] = {
+    DataType.string: (str,),
+    DataType.boolean: (bool,),
+    DataType.integer: (int,),
+    DataType.long: (int,),
+    DataType.float: (int, float),
+    DataType.double: (int, float),
+}
+"""Types of values that a core's input of each type may get; others would be cut or guessed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +104,9 @@ def wrap(document: Document, opened: Opened, inner: Predictor) -> Predictor:
     from serving.feature_store import OnlineFeatures, open_store
 
     settings = Settings(**document)
-    online = OnlineFeatures(open_store(Path(folder), address), settings.entity, settings.view_features)
+    ids_are_text = opened.signature.inputs.input_dict()[settings.entity].type is DataType.string
+    store = open_store(Path(folder), address)
+    online = OnlineFeatures(store, settings.entity, settings.view_features, ids_are_text)
     return FeaturedPredictor(inner, online, settings)
 
 
@@ -156,15 +167,21 @@ class FeaturedPredictor:
         return values, {name: found[each].outcomes(now) for each, name in names.items()}
 
 
-def converted(values: list[Any], type_name: str) -> "np.ndarray[Any, Any]":
-    """Values as the core takes them; None becomes "no number". Raises ValueError for what does not fit."""
+def converted(values: Sequence[Any], type_name: str) -> "np.ndarray[Any, Any]":
+    """Values as the core takes them; None becomes "no number". Raises ValueError for what does not fit,
+    in words that do not show it: values of features are somebody's."""
     kind = DataType[type_name]
+    for value in values:
+        # To Python a truth value is a whole number, too.
+        fits = isinstance(value, ACCEPTED[kind]) and isinstance(value, bool) == (kind is DataType.boolean)
+        if value is not None and not fits:
+            raise ValueError(f"a feature is of the type {type(value).__name__}, which is no {type_name}")
     if kind is DataType.string:
         return np.array(values, dtype=object)
     try:
         return np.array([np.nan if value is None else value for value in values], dtype=kind.to_numpy())
-    except (TypeError, ValueError, OverflowError) as error:
-        raise ValueError(f"a feature is no {type_name}: {error}") from error
+    except OverflowError as error:
+        raise ValueError(f"a feature is too large for a {type_name}") from error
 
 
 def _problems(settings: Settings, ids: Sequence[Any]) -> Iterator[tuple[tuple[str | int, ...], str]]:
@@ -173,8 +190,8 @@ def _problems(settings: Settings, ids: Sequence[Any]) -> Iterator[tuple[tuple[st
     for place, name in enumerate(settings.names):
         if name not in types:
             yield ("view_features", place), f"the core has no input {name}; it has {', '.join(types)}"
-        elif types[name] not in DataType.__members__:
-            yield ("view_features", place), f"the core's input {name} is no single value"
+        elif types[name] not in {kind.name for kind in ACCEPTED}:
+            yield ("view_features", place), f"the core's input {name} is {types[name]}, which no feature is"
         if name in settings.names[:place] or name == settings.entity:
             yield ("view_features", place), f"{name} is there twice"
     if len({type(one) for one in ids}) > 1:
@@ -190,10 +207,8 @@ def _problems(settings: Settings, ids: Sequence[Any]) -> Iterator[tuple[tuple[st
             yield ("defaults", name), f"is no feature; features are {', '.join(settings.names)}"
             continue
         try:
-            whole = converted([default], types[name]).tolist() == [default]
+            converted([default], types[name])
         except ValueError:
-            whole = False
-        if not whole and DataType[types[name]] is not DataType.float:
             yield ("defaults", name), f"{default!r} is no {types[name]}"
 
 

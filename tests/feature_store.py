@@ -75,6 +75,7 @@ json.dump({
     'no view': refusal(lambda: OnlineFeatures(store, 'user_id', ['users:age'])),
     'no feature': refusal(lambda: OnlineFeatures(store, 'user_id', ['user_features:size'])),
     'other entity': refusal(lambda: OnlineFeatures(store, 'bottle_id', view_features)),
+    'other ids': refusal(lambda: OnlineFeatures(store, 'user_id', view_features, ids_are_text=True)),
     'no folder': refusal(lambda: open_store(folder / 'nothing', address)),
     'no address': refusal(lambda: open_store(folder, 'redis')),
     'away': refusal(lambda: away.read([1])),

@@ -87,6 +87,7 @@ def test_bottles_do_not_get_stale(feature_store: FilledStore) -> None:
         ("no view", "CannotLoad: the feature store has no view users"),
         ("no feature", "CannotLoad: the view user_features has no feature size; it has age, avg_purchase"),
         ("other entity", "CannotLoad: the view user_features is looked up by user_id, not by bottle_id"),
+        ("other ids", "CannotLoad: user_id is a number in the feature store, and text in this model"),
         ("no folder", "CannotLoad: FEATURE_STORE: there is no feature_store.yaml"),
         ("no address", "CannotLoad: FEATURE_ONLINE_URL is not host:port/database"),
         ("away", "StoreUnreachable: Error 111 connecting to 127.0.0.1:1"),

@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,7 +85,7 @@ def serving_models(
         )
     try:
         deadline = time.monotonic() + START_SECONDS
-        while not _is_ready(base):
+        while not _are_ready(base, models):
             assert server.poll() is None, (folder / "log").read_text()
             assert time.monotonic() < deadline, (folder / "log").read_text()
             time.sleep(0.2)
@@ -100,8 +100,9 @@ def serving_models(
         server.wait(10)
 
 
-def _is_ready(base: str) -> bool:
+def _are_ready(base: str, models: Iterable[str]) -> bool:
+    """Of each model: the server as a whole is ready, too, while it knows of no model yet."""
     try:
-        return httpx.get(f"{base}/health/ready", timeout=1).status_code == 200
+        return all(httpx.get(f"{base}/models/{name}/ready", timeout=1).status_code == 200 for name in models)
     except httpx.HTTPError:
         return False

@@ -19,7 +19,7 @@ from serving import features
 from serving.blocks import Draft
 from serving.errors import CannotLoad, Problem
 from serving.feature_values import OUTCOMES, FeaturesFailed, StoreUnreachable, Values
-from serving.features import FeaturedPredictor, Settings
+from serving.features import FeaturedPredictor, Settings, converted
 from tests.serving.composed import core, write_spec
 
 NOW = datetime(2024, 5, 1, 12, tzinfo=UTC)
@@ -150,6 +150,24 @@ def test_null_takes_the_place_of_what_is_missing() -> None:
 def test_error_is_the_policy_unless_another_is_said(ids: list[int], reachable: bool, message: str) -> None:
     with pytest.raises(FeaturesFailed, match=message):
         completed(ids, Store(reachable))
+
+
+@pytest.mark.parametrize(
+    ("value", "type_name"),
+    [
+        (3.7, "long"),
+        ("tall", "double"),
+        (True, "long"),
+        (1, "boolean"),
+        (2**70, "long"),
+        (2**40, "integer"),
+        (1, "string"),
+    ],
+)
+def test_value_that_does_not_fit_is_neither_cut_nor_shown(value: Any, type_name: str) -> None:
+    with pytest.raises(ValueError, match=f"a feature is .* {type_name}") as raised:
+        converted([value], type_name)
+    assert str(value) not in str(raised.value)
 
 
 def draft(*columns: Any) -> Draft:
