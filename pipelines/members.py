@@ -3,6 +3,7 @@
     python -m pipelines.members --all            one JSON line per member, and one for the ensemble
     python -m pipelines.members --kind forest    only that member
     python -m pipelines.members --kind forest --variant larger   another version of it
+    python -m pipelines.members --rows FILE      every row of the data as a V2 inference request
 
 The data is the Wisconsin breast cancer set that ships inside scikit-learn: 569 tumours, 30 measurements,
 benign or malignant. All members answer the probabilities of the two classes. Knows MLflow, scikit-learn
@@ -17,6 +18,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # seconds rather than minutes
@@ -34,7 +36,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from xgboost import XGBClassifier
 
-from pipelines.wine import ARTIFACT_PATH, await_mlflow
+from pipelines.wine import ARTIFACT_PATH, await_mlflow, requests
 from serving.combining import weighted_mean
 
 EXPERIMENT = "tumours"
@@ -59,10 +61,15 @@ class Data:
     test_labels: pd.Series
 
 
+def measurements() -> tuple[pd.DataFrame, pd.Series]:
+    """The whole data set."""
+    frame, labels = load_breast_cancer(return_X_y=True, as_frame=True)
+    return frame.rename(columns=lambda name: name.replace(" ", "_")), labels
+
+
 def load() -> Data:
     """Two thirds to train, one third held out; the same rows each time."""
-    frame, labels = load_breast_cancer(return_X_y=True, as_frame=True)
-    frame = frame.rename(columns=lambda name: name.replace(" ", "_"))
+    frame, labels = measurements()
     train, test, train_labels, test_labels = train_test_split(
         frame, labels, test_size=1 / 3, random_state=SEED, stratify=labels
     )
@@ -125,14 +132,20 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m pipelines.members", description="Train and log.")
     parser.add_argument("--kind", choices=KINDS)
     parser.add_argument("--all", action="store_true", help="all kinds, and their ensemble's accuracy")
+    parser.add_argument("--rows", type=Path, metavar="FILE", help="write inference requests")
     parser.add_argument("--variant", choices=["usual", "larger"], default="usual")
     parser.add_argument(
         "--patience", type=float, default=0, metavar="SECONDS", help="wait for an MLflow that is starting"
     )
     options = parser.parse_args(arguments)
     kinds = list(KINDS) if options.all else [options.kind] if options.kind else []
+    if not kinds and not options.rows:
+        parser.error("say --kind, --all or --rows")
+    if options.rows:
+        lines = [json.dumps(request) + "\n" for request in requests(measurements()[0])]
+        options.rows.write_text("".join(lines))
     if not kinds:
-        parser.error("say --kind or --all")
+        return 0
     if not os.environ.get("MLFLOW_TRACKING_URI"):
         parser.error("MLFLOW_TRACKING_URI has to say where MLflow is")
     await_mlflow(os.environ["MLFLOW_TRACKING_URI"], options.patience)

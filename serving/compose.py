@@ -1,6 +1,6 @@
 """Builds a composed model from a spec, logs it to MLflow and registers it through the portal.
 
-    MLFLOW_TRACKING_URI=… python -m serving compose SPEC.yaml
+    MLFLOW_TRACKING_URI=… python -m serving compose SPEC.yaml …
 
 What the spec pins is copied into the model; nothing is fetched when it is loaded later. Members are loaded
 and asked here once, so that a composition which cannot answer is never logged: run it where you would
@@ -157,12 +157,12 @@ def log(prepared: Prepared) -> str:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `python -m serving compose`."""
     parser.description = "Build a model from pinned versions of others, log it and register it."
-    parser.add_argument("spec", type=Path, help="what to build, YAML")
+    parser.add_argument("specs", type=Path, nargs="+", metavar="SPEC", help="what to build, YAML")
     parser.add_argument("--log-only", action="store_true", help="do not register")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Compose; one JSON line on the standard output, all else on standard error."""
+    """Compose one after the other; one JSON line each on the standard output, all else on standard error."""
     if not os.environ.get("MLFLOW_TRACKING_URI"):
         sys.stderr.write("MLFLOW_TRACKING_URI has to say where MLflow is\n")
         return 2
@@ -170,7 +170,15 @@ def run(options: argparse.Namespace) -> int:
     if portal is None and not options.log_only:
         sys.stderr.write("PORTAL_URL, PORTAL_TOKEN and PORTAL_TENANT have to be set, or --log-only said\n")
         return 2
-    asked = spec.load(options.spec)
+    for file in options.specs:
+        done = compose(spec.load(file), None if options.log_only else portal)
+        sys.stdout.write(json.dumps(done) + "\n")
+        sys.stdout.flush()
+    return 0
+
+
+def compose(asked: spec.Spec, portal: Portal | None) -> dict[str, str]:
+    """Prepare, log, and with a portal register; what the command prints."""
     with contextlib.redirect_stdout(sys.stderr), TemporaryDirectory() as folder:  # MLflow prints links
         try:
             prepared = prepare(asked, MlflowClient(), Path(folder))
@@ -178,10 +186,9 @@ def run(options: argparse.Namespace) -> int:
             raise asked.bad([problem]) from problem
         run_id = log(prepared)
     done = {"run_id": run_id, "model": asked.model, "artifact_path": ARTIFACT_PATH}
-    if portal is not None and not options.log_only:
+    if portal is not None:
         done["version"] = portal.register(asked.model, run_id, ARTIFACT_PATH, asked.change, asked.description)
-    sys.stdout.write(json.dumps(done) + "\n")
-    return 0
+    return done
 
 
 def _loaded(members: list[Member], folder: Path) -> dict[str, PyFuncModel]:
