@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from releases.models import ModelVersion, Release, Sample
+from releases.models.places import TargetKind
 from releases.services import document
 from releases.services.queries.beside import Line, beside
 from releases.services.queries.samples import series_of
@@ -114,6 +115,15 @@ def test_panel_of_versions_with_nothing_beside_them_is_not_there(rig: Rig) -> No
     release = rig.run(rig.file(rig.register()), "canary")
     rig.tick()
     assert lines(release) == {}
+
+
+def test_panel_of_a_cluster_is_not_there_because_nobody_reads_its_model_servers(
+    rig: Rig, canary: Release
+) -> None:
+    assert lines(canary)
+    rig.production.target = TargetKind.SELDON
+    rig.production.save()
+    assert lines(canary) == {}
 
 
 def test_member_check_names_what_is_inside(rig: Rig) -> None:

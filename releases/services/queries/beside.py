@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from releases.domain.composition import Composition, Core
 from releases.domain.judge import BESIDE
 from releases.models import ModelVersion, Release
+from releases.models.places import TargetKind
 from releases.services.queries.samples import ArmSeries, Series
 
 
@@ -43,7 +44,10 @@ class Line:
 
 
 def beside(release: Release, series: Series) -> list[Line]:
-    """The lines of the panel; none when neither version has anything beside its model."""
+    """The lines of the panel; none when neither version has anything beside its model, and on clusters, where
+    nobody reads what model servers count."""
+    if release.endpoint.environment.target != TargetKind.LOCAL:
+        return []
     stable, candidate = _of(release.stable), _of(release.version)
     lines = [
         Line(
