@@ -67,7 +67,7 @@ def _result(row: Recomposition, ports: Ports, clock: Clock) -> ModelVersion:
     actor = enter(row.tenant.slug, user=row.requested_by)  # may whoever asked still do so?
     if not row.run_id:
         _compose(row, ports.composer)
-    return _registered(row, ports.registry) or catalog.register_version(
+    return _registered(row, ports.registry, clock()) or catalog.register_version(
         actor,
         ports.registry,
         model=row.base.model.name,
@@ -94,13 +94,13 @@ def _compose(row: Recomposition, composer: ModelComposer) -> None:
     row.save(update_fields=["run_id", "artifact_path"])
 
 
-def _registered(row: Recomposition, registry: ModelRegistry) -> ModelVersion | None:
+def _registered(row: Recomposition, registry: ModelRegistry, at: datetime) -> ModelVersion | None:
     """The version of the run, when a worker was killed after it had registered it."""
     mirrored = ModelVersion.objects.filter(model=row.base.model, run_id=row.run_id, version__isnull=False)
     if not mirrored and any(
         version.run_id == row.run_id for version in registry.list_versions(row.base.model.registry_name)
     ):
-        catalog.discover(registry, row.base.model, row.requested_at)
+        catalog.discover(registry, row.base.model, at)
     return mirrored.all().first()
 
 
