@@ -1,5 +1,9 @@
 """System checks of the settings: each has an id and a hint that says what to do."""
 
+import base64
+import binascii
+import re
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -52,3 +56,34 @@ def check_gateway_token(**kwargs: Any) -> list[CheckMessage]:
     said = f"GATEWAY_TOKEN_FILE is {settings.GATEWAY_TOKEN_FILE!r} and GATEWAY_TOKEN_HOSTS is {hosts!r}."
     hint = "Set both or none; hosts without scheme and port, for example models.example.org."
     return [Error(said, hint=hint, id="mlops_portal.E004")]
+
+
+@register()
+def check_beside_models(**kwargs: Any) -> list[CheckMessage]:
+    """What model processes are told: well-formed, and the database of the portal itself is not among it."""
+    cache, online, store = settings.MODEL_CACHE_URL, settings.FEATURE_ONLINE_URL, settings.FEATURE_STORE
+    found: list[tuple[str, str, str]] = []
+    if cache and not cache.startswith(("redis://", "rediss://", "unix://")):
+        found.append(("MODEL_CACHE_URL", repr(cache), "Begin it with redis://, rediss:// or unix://."))
+    if cache and cache == settings.REDIS_URL:
+        hint = "Give models a Redis of their own: in the portal's they could write messages to its workers."
+        found.append(("MODEL_CACHE_URL", "the same as REDIS_URL", hint))
+    if online and not re.fullmatch(r"[^\s/:@]+:\d{1,5}/\d{1,3}", online):
+        found.append(
+            ("FEATURE_ONLINE_URL", repr(online), "Write it as host:port/database: 127.0.0.1:6390/1.")
+        )
+    if store and not Path(store).is_absolute():
+        hint = "Write the absolute path of the folder with feature_store.yaml."
+        found.append(("FEATURE_STORE", repr(store), hint))
+    keys = settings.MODEL_ENCRYPTION_KEY
+    if keys and not all(_is_fernet_key(key) for key in keys.split(",")):
+        hint = "Separate Fernet keys (32 bytes in URL-safe base64) by commas; the first encrypts."
+        found.append(("MODEL_ENCRYPTION_KEY", "no list of Fernet keys", hint))  # its value is a secret
+    return [Error(f"{name} is {is_}.", hint=hint, id="mlops_portal.E006") for name, is_, hint in found]
+
+
+def _is_fernet_key(text: str) -> bool:
+    try:
+        return len(base64.b64decode(text.strip(), altchars=b"-_", validate=True)) == 32
+    except binascii.Error:
+        return False

@@ -146,6 +146,24 @@ ARTIFACTS_S3_ENDPOINT = env.str("ARTIFACTS_S3_ENDPOINT", "")
 GATEWAY_TOKEN_FILE = env.str("GATEWAY_TOKEN_FILE", "")
 GATEWAY_TOKEN_HOSTS: list[str] = env.list("GATEWAY_TOKEN_HOSTS", [])
 
+# What model servers on this machine, and the process that inspects a model, find of ours in their
+# environment, for what runs beside a model (cache, features, encryption). Models are foreign code: they get
+# these variables and no others, and each only when it is set.
+MODEL_CACHE_URL = env.str("MODEL_CACHE_URL", "")  # a Redis of the models' own
+MODEL_ENCRYPTION_KEY = env.str("MODEL_ENCRYPTION_KEY", "")  # Fernet keys, by commas; the first encrypts
+FEATURE_STORE = env.str("FEATURE_STORE", "")  # the folder of a Feast repository
+FEATURE_ONLINE_URL = env.str("FEATURE_ONLINE_URL", "")  # host:port/database of its online store
+MODEL_PROCESS_ENVIRONMENT = {
+    name: value
+    for name, value in (
+        ("MODEL_CACHE_URL", MODEL_CACHE_URL),
+        ("MODEL_ENCRYPTION_KEY", MODEL_ENCRYPTION_KEY),
+        ("FEATURE_STORE", FEATURE_STORE),
+        ("FEATURE_ONLINE_URL", FEATURE_ONLINE_URL),
+    )
+    if value
+}
+
 # Validation of a model: what its process may use at most.
 VALIDATION_SECONDS = env.int("VALIDATION_SECONDS", 60)
 VALIDATION_MEMORY_MB = env.int("VALIDATION_MEMORY_MB", 4096)

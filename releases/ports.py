@@ -38,8 +38,9 @@ class Refused(AdapterError):
 @dataclass(frozen=True, slots=True)
 class RegisteredVersion:
     """One version in the registry. `signature` is MLflow's: {"inputs": [...], "outputs": [...],
-    "params": [...]}, the last two only if the model has them; None when there is no signature, and
-    in the answer of `list_versions`, which gives no metrics either."""
+    "params": [...]}, the last two only if the model has them; None when there is no signature.
+    `composition` is the document of a composed model, as it says itself; None when it is not composed.
+    Neither is in the answer of `list_versions`, which gives no metrics either."""
 
     name: str
     number: int
@@ -51,6 +52,7 @@ class RegisteredVersion:
     signature: Mapping[str, Any] | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
     description: str = ""
+    composition: Mapping[str, Any] | None = None
 
 
 class ModelRegistry(Protocol):
@@ -240,6 +242,8 @@ class Counters:
     `predictions` counts per predicted value, one prediction per request: "label:class_2", or
     "number:0.5946" for the bucket of numbers with that upper bound. Empty when the source could not tell,
     which is not zero; it begins at zero again when the model server does, not when the gateway does.
+    `beside` counts what happened beside the model (`judge.BESIDE`), from the same server: empty when it could
+    not tell, zeros when nothing counts there. Answers from the cache are among `ok` and `latency_ms`.
     """
 
     at: float
@@ -250,6 +254,7 @@ class Counters:
     latency_ms: tuple[int, ...] = ()
     predictions: Mapping[str, int] = field(default_factory=dict)
     series: str = ""
+    beside: Mapping[str, int] = field(default_factory=dict)
 
 
 class Missing(StrEnum):
@@ -309,6 +314,22 @@ class ModelProbe(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Composed:
+    """A composed model as it was logged, ready to be registered."""
+
+    run_id: str
+    artifact_path: str
+
+
+class ModelComposer(Protocol):
+    """Builds a model out of versions in the registry, where foreign code can do no harm."""
+
+    def compose(self, spec: Mapping[str, Any], seconds: float) -> Composed:
+        """Build what the spec says and log it to a run of its own; raises `Refused` with the composer's
+        words, also when it takes too long, and `Unreachable`."""
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """An inference answer as it came through the gateway."""
 
@@ -341,3 +362,4 @@ class Ports:
     preflight: Preflight
     guard: Guard
     connection: Connection
+    composer: ModelComposer

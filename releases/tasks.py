@@ -22,6 +22,7 @@ from releases.ports import AdapterError, Ports, Refused
 from releases.services import (
     baseline_sweep,
     catalog,
+    composing,
     health,
     notifications,
     places,
@@ -121,6 +122,8 @@ def sweep() -> None:
     """Every few seconds: endpoints between releases, leftovers, and the engines' health."""
     for environment_id in places.to_examine():
         _send(heavy_examine, 10, environment_id)
+    for recomposition_id in composing.waiting():
+        _send(heavy_compose, 10, recomposition_id)
     health.forget_the_gone()
     _at_each_place("sweep", _sweep)
 
@@ -193,6 +196,12 @@ def heavy_examine(environment_id: int) -> None:
     """Try everything that the portal needs of an environment's cluster."""
     environment = Environment.objects.get(pk=environment_id)
     places.examine(environment_id, ports(environment.place).connection, now)
+
+
+@shared_task
+def heavy_compose(recomposition_id: int) -> None:
+    """Compose a model again with a newer member, and register it."""
+    composing.compose(recomposition_id, ports(LOCAL), now)
 
 
 @shared_task

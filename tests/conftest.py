@@ -7,9 +7,10 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests import engines
+from tests.feature_store import feature_store
 from tests.mlflow_server import mlflow_server, wines
 
-__all__ = ["mlflow_server", "wines"]  # fixtures for the whole suite
+__all__ = ["feature_store", "mlflow_server", "wines"]  # fixtures for the whole suite
 pytest.register_assert_rewrite("tests.adapters.target_contract")  # tests that other modules import
 
 

@@ -14,12 +14,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from releases.domain.autoscaling import Autoscaling
+from releases.domain.judge import BESIDE
 from releases.domain.release import TargetState
 from releases.domain.routing import Route, RouteSetting
 from releases.ports import (
     AdapterError,
     Answer,
+    Composed,
     Counters,
     Deployment,
     Message,
@@ -81,7 +85,7 @@ class FakeRegistry:
     def list_versions(self, name: str) -> list[RegisteredVersion]:
         self._connect()
         known = self.versions.get(name, {}).values()
-        return [replace(version, signature=None, metrics={}) for version in known]
+        return [replace(version, signature=None, metrics={}, composition=None) for version in known]
 
     def get_version(self, name: str, number: int) -> RegisteredVersion:
         self._connect()
@@ -105,6 +109,9 @@ class FakeRegistry:
             signature=logged.signature,
             metrics=dict(logged.metrics),
             description=description,
+            composition=(yaml.safe_load(logged.files["MLmodel"]).get("metadata") or {}).get("composition")
+            if "MLmodel" in logged.files
+            else None,
         )
         self.versions[name][number] = version
         self.artifacts[name, number] = logged.files
@@ -271,9 +278,17 @@ class FakeMetrics:
         sums.update(counts)
         self.series[ref] = replace(self.series[ref], predictions=dict(sums))
 
+    def happen_beside(self, ref: str, **counts: int) -> None:
+        """So much happens beside the model: `cache_hits=3`."""
+        self.deploy(ref)
+        sums = Counter(dict.fromkeys(BESIDE, 0) | dict(self.series[ref].beside))
+        sums.update(counts)
+        self.series[ref] = replace(self.series[ref], beside=dict(sums))
+
     def restart_model(self, ref: str) -> None:
         """The model server starts again and counts from zero."""
-        self.series[ref] = replace(self.series[ref], predictions=_zero().predictions)
+        zero = _zero()
+        self.series[ref] = replace(self.series[ref], predictions=zero.predictions, beside=zero.beside)
 
     def serve(
         self,
@@ -300,7 +315,8 @@ class FakeMetrics:
     def restart(self) -> None:
         """The gateway starts again and counts from zero; the model servers count on."""
         self.series = {
-            ref: replace(_zero(), predictions=seen.predictions) for ref, seen in self.series.items()
+            ref: replace(_zero(), predictions=seen.predictions, beside=seen.beside)
+            for ref, seen in self.series.items()
         }
 
     def change_pods(self, ref: str, leaving: int) -> None:
@@ -324,7 +340,7 @@ class FakeMetrics:
 
     def _counters(self, ref: str) -> Counters:
         seen = replace(self.series[ref], at=self.now)
-        return replace(seen, predictions={}) if ref in self.silent else seen
+        return replace(seen, predictions={}, beside={}) if ref in self.silent else seen
 
 
 def _zero() -> Counters:
@@ -347,6 +363,23 @@ class FakeProbe:
         if not described.exists():
             return ModelReport("the artifact has no file MLmodel", 0.0, 0.0)
         return self.by_content.get(hashlib.sha256(described.read_bytes()).hexdigest(), self.report)
+
+
+@dataclass
+class FakeComposer:
+    """Logs a composed model to the registry under a new run, or does what `trouble` says."""
+
+    registry: FakeRegistry
+    specs: list[Mapping[str, Any]] = field(default_factory=list)
+    trouble: Exception | None = None
+
+    def compose(self, spec: Mapping[str, Any], seconds: float) -> Composed:
+        self.specs.append(spec)
+        if self.trouble is not None:
+            raise self.trouble
+        run_id = f"composed-{len(self.specs)}"
+        self.registry.log(run_id)
+        return Composed(run_id, "model")
 
 
 @dataclass(frozen=True)
@@ -411,6 +444,10 @@ class FakeWorld:
     preflight: FakePreflight = field(default_factory=FakePreflight)
     guard: FakeGuard = field(default_factory=FakeGuard)
     connection: FakeConnection = field(default_factory=FakeConnection)
+    composer: FakeComposer = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.composer = FakeComposer(self.registry)
 
     @property
     def ports(self) -> Ports:
@@ -426,4 +463,5 @@ class FakeWorld:
             preflight=self.preflight,
             guard=self.guard,
             connection=self.connection,
+            composer=self.composer,
         )

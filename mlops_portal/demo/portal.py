@@ -31,6 +31,7 @@ class Caller:
 
     def __init__(self, portal: str, tenant: str, headers: Mapping[str, str]) -> None:
         self.http = httpx.Client(base_url=portal, headers=dict(headers), timeout=30, trust_env=False)
+        self.tenant = tenant
         self._base = f"/api/v1/tenants/{tenant}/"
 
     def get(self, path: str) -> Document:

@@ -3,6 +3,7 @@
 Must not start anything. An engine whose URL is given from outside is left out of the stack.
 """
 
+import base64
 import os
 import secrets
 import shlex
@@ -12,7 +13,7 @@ from pathlib import Path
 from mlops_portal.stack.layout import PROJECT, Layout
 from mlops_portal.stack.ports import model_ports
 from mlops_portal.stack.postgres import database_url
-from mlops_portal.stack.redis_server import redis_url
+from mlops_portal.stack.redis_server import CACHE_DATABASE, ONLINE_DATABASE, redis_url
 
 LOOPBACK = "127.0.0.1"
 
@@ -33,7 +34,12 @@ def addresses(layout: Layout, given: Mapping[str, str], ports: Mapping[str, int]
         "ENVOY_ADMIN": str(layout.envoy_admin),
         "ENVOY_XDS": str(layout.xds),
         "MODELS_PYTHON": str(PROJECT / ".venv-models" / "bin"),
+        "MODEL_ENCRYPTION_KEY": model_encryption_key(layout.model_secrets),
+        "FEATURE_STORE": str(layout.feature_store),
     }
+    if redis_port := ports.get("MODEL_REDIS_PORT"):
+        computed["MODEL_CACHE_URL"] = f"redis://{LOOPBACK}:{redis_port}/{CACHE_DATABASE}"
+        computed["FEATURE_ONLINE_URL"] = f"{LOOPBACK}:{redis_port}/{ONLINE_DATABASE}"
     for name, setting in (
         ("PORTAL_URL", "PORTAL_PORT"),
         ("GATEWAY_URL", "GATEWAY_PORT"),
@@ -44,7 +50,7 @@ def addresses(layout: Layout, given: Mapping[str, str], ports: Mapping[str, int]
     own_block = model_ports(ports.get("GATEWAY_PORT", 0))
     if own_block:
         computed["MODEL_PORTS"] = own_block
-    names = {*computed, "MLFLOW_TRACKING_URI", "MODEL_PORTS"}
+    names = {*computed, "MLFLOW_TRACKING_URI", "MODEL_PORTS", "MODEL_CACHE_URL", "FEATURE_ONLINE_URL"}
     # The folder was resolved from it, so PORTAL_VAR itself is never taken over as it was written.
     overrides = {name: given[name] for name in names - {"PORTAL_VAR"} if given.get(name)}
     return computed | overrides
@@ -55,6 +61,15 @@ def secret_key(path: Path) -> str:
     if not path.exists():
         write_private(path, {"PORTAL_SECRET_KEY": secrets.token_urlsafe(64)})
     return read_environment_file(path)["PORTAL_SECRET_KEY"]
+
+
+def model_encryption_key(path: Path) -> str:
+    """The key of encrypted models (Fernet: 32 bytes in URL-safe base64), made at the first start."""
+    if not path.exists():
+        write_private(
+            path, {"MODEL_ENCRYPTION_KEY": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()}
+        )
+    return read_environment_file(path)["MODEL_ENCRYPTION_KEY"]
 
 
 def write_private(path: Path, values: Mapping[str, str]) -> None:

@@ -48,6 +48,15 @@ class Layout:
         return self.var / "redis"
 
     @property
+    def model_redis(self) -> Path:
+        return self.var / "model-redis"
+
+    @property
+    def feature_store(self) -> Path:
+        """The Feast repository that models look features up in; whoever applies it fills it."""
+        return self.var / "feature-store"
+
+    @property
     def mlflow_artifacts(self) -> Path:
         return self.var / "mlflow" / "artifacts"
 
@@ -105,6 +114,11 @@ class Layout:
     def secrets(self) -> Path:
         return self.var / "secrets"
 
+    @property
+    def model_secrets(self) -> Path:
+        """Those that models get; apart, because models must not come near the others."""
+        return self.var / "model-secrets"
+
     def log_of(self, program: str) -> Path:
         return self.log / f"{program}.log"
 
@@ -120,6 +134,8 @@ class Layout:
             self.run,
             self.log,
             self.redis,
+            self.model_redis,
+            self.feature_store,
             self.mlflow_artifacts.parent,
             self.mlflow_artifacts,
             self.envoy,

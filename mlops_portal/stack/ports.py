@@ -10,7 +10,7 @@ from pathlib import Path
 
 from mlops_portal.stack.errors import PortTaken, StackError
 
-DEFAULTS = {"PORTAL_PORT": 8000, "GATEWAY_PORT": 8080, "MLFLOW_PORT": 5000}
+DEFAULTS = {"PORTAL_PORT": 8000, "GATEWAY_PORT": 8080, "MLFLOW_PORT": 5000, "MODEL_REDIS_PORT": 6390}
 # Below the ports that the kernel hands to outgoing connections, above those of the model servers:
 # a port that was free stays free while its program restarts.
 AUTOMATIC = range(22000, 32000)

@@ -16,6 +16,7 @@ from mlops_portal.stack.programs import Program, with_launcher
 EVERYTHING = (
     "postgres",
     "redis",
+    "redis-models",
     "mlflow",
     "envoy",
     "web",
@@ -23,8 +24,18 @@ EVERYTHING = (
     "worker-heavy",
     "beat",
 )
-EXTERNAL = {"postgres": "DATABASE_URL", "redis": "REDIS_URL", "mlflow": "MLFLOW_TRACKING_URI"}
-PORT_SETTINGS = {"web": "PORTAL_PORT", "envoy": "GATEWAY_PORT", "mlflow": "MLFLOW_PORT"}
+EXTERNAL = {
+    "postgres": "DATABASE_URL",
+    "redis": "REDIS_URL",
+    "redis-models": "MODEL_CACHE_URL",
+    "mlflow": "MLFLOW_TRACKING_URI",
+}
+PORT_SETTINGS = {
+    "web": "PORTAL_PORT",
+    "envoy": "GATEWAY_PORT",
+    "mlflow": "MLFLOW_PORT",
+    "redis-models": "MODEL_REDIS_PORT",
+}
 
 
 def wanted_services(chosen: Collection[str], given: Mapping[str, str]) -> list[str]:
@@ -47,6 +58,9 @@ def build_programs(
     builders = {
         "postgres": lambda: postgres.program(layout, account, durable),
         "redis": lambda: redis_server.program(layout, durable),
+        "redis-models": lambda: redis_server.models_program(
+            layout, durable, LOOPBACK, ports["MODEL_REDIS_PORT"]
+        ),
         "mlflow": lambda: mlflow(layout, given, ports["MLFLOW_PORT"]),
         "envoy": lambda: gateway.program(layout),
         "web": lambda: web(layout, bind_address(given), ports["PORTAL_PORT"]),

@@ -29,7 +29,7 @@ from mlops_portal.stack.steps import Step, start_steps
 STOP_ORDER = (
     {"beat", "worker-control", "worker-heavy", "web"},
     {"envoy", "mlflow"},
-    {"redis", "postgres"},
+    {"redis", "redis-models", "postgres"},
 )
 STARTS = 4  # so often may a program end while its readiness is awaited
 

@@ -74,12 +74,18 @@ def engine_steps(stack: "Stack", environment: dict[str, str]) -> list[Step]:
             postgres.ensure_database(entrance, "mlflow")
 
     after_databases = ("mlflow",) if "mlflow" in stack.services else ()
-    early = tuple(name for name in ("postgres", "redis", "envoy") if name in stack.services)
+    engines = ("postgres", "redis", "redis-models", "envoy")
+    early = tuple(name for name in engines if name in stack.services)
     return [
         Step("Supervisor", starts=early),
         Step("PostgreSQL", ready=lambda: postgres.answers(entrance), awaits=("postgres",)),
         Step("Databases", act=create_databases, starts=after_databases),
         Step("Redis", ready=lambda: redis_server.answers(environment["REDIS_URL"]), awaits=("redis",)),
+        Step(
+            "Redis of the models",
+            ready=lambda: redis_server.answers(environment["MODEL_CACHE_URL"]),
+            awaits=("redis-models",),
+        ),
         Step(
             "Gateway",
             ready=lambda: gateway.answers(stack.layout, environment["GATEWAY_URL"]),

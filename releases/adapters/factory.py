@@ -10,6 +10,7 @@ from functools import cache, partial
 
 from django.conf import settings
 
+from releases.adapters.composer.subprocess import SubprocessComposer, SubprocessComposerConfig
 from releases.adapters.connection.engines import EngineConnection
 from releases.adapters.connection.kubernetes import KubernetesConnection as KubernetesConnectionTest
 from releases.adapters.gateway.http import HttpGateway
@@ -136,7 +137,7 @@ def _config(environment_id: int) -> SeldonConfig:
 
 
 def _assemble(config: SeldonConfig, cluster: Cluster) -> Ports:
-    """Registry, probe, gateway and notifier are those of everybody."""
+    """Registry, probe, composer, gateway and notifier are those of everybody."""
     wanted, shared = config.connection, _local()
     models = SeldonPlace(
         cluster=cluster,
@@ -146,6 +147,7 @@ def _assemble(config: SeldonConfig, cluster: Cluster) -> Ports:
         artifacts=wanted.artifacts,
         artifacts_secret=wanted.artifacts_secret,
         model_image=wanted.model_image,
+        models_secret=wanted.models_secret,
         cpu_request=wanted.cpu_request,
         cpu_limit=wanted.cpu_limit,
         memory_request=wanted.memory_request,
@@ -179,6 +181,7 @@ def _assemble(config: SeldonConfig, cluster: Cluster) -> Ports:
         preflight=SeldonPreflight(models, target.plan),
         guard=IstioGuard(traffic),
         connection=KubernetesConnectionTest(models, asks),
+        composer=shared.composer,
     )
 
 
@@ -209,7 +212,11 @@ def _local() -> Ports:
             models_python=settings.MODELS_PYTHON,
             serving=settings.BASE_DIR / "serving",
             # By the mark the stack finds model servers that a killed supervisor left behind.
-            environment={**MODEL_ENVIRONMENT, "PORTAL_STACK": str(settings.VAR)},
+            environment={
+                **MODEL_ENVIRONMENT,
+                **settings.MODEL_PROCESS_ENVIRONMENT,
+                "PORTAL_STACK": str(settings.VAR),
+            },
         )
     )
     router = EnvoyRouter(
@@ -229,12 +236,24 @@ def _local() -> Ports:
             PredictionCounts(target.metrics_address),
         ),
         probe=SubprocessProbe(
-            SubprocessProbeConfig(python=settings.MODELS_PYTHON / "python", root=settings.BASE_DIR)
+            SubprocessProbeConfig(
+                python=settings.MODELS_PYTHON / "python",
+                root=settings.BASE_DIR,
+                environment=settings.MODEL_PROCESS_ENVIRONMENT,
+            )
         ),
         gateway=HttpGateway(),
         notifier=WebhookNotifier(WebhookConfig(settings.CALLBACK_ALLOW_PRIVATE)),
         mirror=LocalMirror(),
         preflight=LocalPreflight(target.preview),
         guard=LocalGuard(),
+        composer=SubprocessComposer(
+            SubprocessComposerConfig(
+                python=settings.MODELS_PYTHON / "python",
+                root=settings.BASE_DIR,
+                registry=settings.MLFLOW_TRACKING_URI,
+                environment=settings.MODEL_PROCESS_ENVIRONMENT,
+            )
+        ),
         connection=EngineConnection({"model servers": target.list, "gateway": partial(router.read, [])}),
     )

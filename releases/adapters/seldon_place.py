@@ -18,7 +18,8 @@ class SeldonPlace:
     """One environment's namespace and what its pods are made of.
 
     `artifacts` (s3://bucket/prefix) is where pods fetch models from, with the credentials in the Secret
-    `artifacts_secret`. `model_image` empty: whatever the operator is set up with. Requests and limits are
+    `artifacts_secret`; the keys of `models_secret` are the environment of the model servers, empty: none.
+    `model_image` empty: whatever the operator is set up with. Requests and limits are
     Kubernetes quantities, empty: none. `start_seconds`: what a model may take from its pod's start to its
     first answer. `pod_labels` (key=value, …) are given to the pods, for network policies. `istio_gateway` is
     namespace/name; the operator's own settings are in `operator_namespace`."""
@@ -30,6 +31,7 @@ class SeldonPlace:
     artifacts: str
     artifacts_secret: str
     model_image: str = ""
+    models_secret: str = ""
     cpu_request: str = "500m"
     cpu_limit: str = "2"
     memory_request: str = "1Gi"

@@ -254,13 +254,26 @@ class EvidenceSerializer(Fields):
     predictions = serializers.FloatField(allow_null=True)
 
 
+class BesideSerializer(Fields):
+    """What was counted beside the model: requests, but features per entity; answers from the cache are in
+    none of the sample's other counts."""
+
+    cache_hits = serializers.IntegerField()
+    cache_misses = serializers.IntegerField()
+    features_found = serializers.IntegerField()
+    features_missing = serializers.IntegerField()
+    features_stale = serializers.IntegerField()
+    features_unreachable = serializers.IntegerField()
+    member_failures = serializers.IntegerField()
+
+
 class SampleSerializer(Fields):
     """One reading of one arm: increments since the reading before."""
 
     at = serializers.DateTimeField()
     arm = serializers.ChoiceField(["stable", "candidate"])
     seconds = serializers.FloatField()
-    requests = serializers.IntegerField()
+    requests = serializers.IntegerField(help_text="Those that the model answered, not its cache.")
     errors = serializers.IntegerField()  # type: ignore[assignment]
     client_errors = serializers.IntegerField()
     latency_counts = serializers.ListField(
@@ -269,6 +282,7 @@ class SampleSerializer(Fields):
     prediction_counts = serializers.ListField(
         child=serializers.IntegerField(), help_text="Per bin; empty when no predictions are counted."
     )
+    beside = BesideSerializer(allow_null=True, help_text="Null when nothing was counted beside the model.")
     missing = serializers.CharField(allow_null=True)
     split_candidate = serializers.IntegerField()
     evidence = EvidenceSerializer(allow_null=True)
@@ -340,6 +354,10 @@ class VersionSerializer(Fields):
     source = serializers.CharField()  # type: ignore[assignment]
     created_at = serializers.DateTimeField(source="registered_at")
     aliases = serializers.ListField(child=serializers.CharField())
+    composition = serializers.DictField(
+        allow_null=True,
+        help_text="Of a composed model: members, weights, rules and blocks, as its MLmodel has them.",
+    )
 
     def to_representation(self, version: ModelVersion) -> dict[str, Any]:
         """The digest is unknown, not empty, until the artifact has been fetched."""

@@ -27,6 +27,9 @@ class KubernetesSerializer(Fields):
     istio_gateway = serializers.CharField()
     artifacts = serializers.CharField()
     artifacts_secret = serializers.CharField(help_text="The secret's name.")
+    models_secret = serializers.CharField(
+        help_text="The secret whose keys model servers find in their environment; empty: none."
+    )
     model_image = serializers.CharField()
     cpu_request = serializers.CharField()
     cpu_limit = serializers.CharField()

@@ -32,6 +32,9 @@ class KubernetesForm(StrictSerializer):
     istio_gateway = _text(127, help_text="Namespace/name of Istio's Gateway.")
     artifacts = _text(200, help_text="Where artifacts are mirrored, s3://bucket/prefix.")
     artifacts_secret = _text(63, help_text="The secret in the namespace with which pods fetch them.")
+    models_secret = _text(
+        63, help_text="The secret whose keys model servers find in their environment; empty: none."
+    )
     model_image = _text(200, help_text="Of the model server; empty: as Seldon Core is configured.")
     cpu_request = _text(20)
     cpu_limit = _text(20, help_text="Empty: none.")

@@ -28,8 +28,9 @@ class KubernetesConnection:
     """A namespace of one cluster, where callers come in, and what the pods of a model are made of.
 
     `istio_gateway` is "namespace/name"; `artifacts` "s3://bucket/prefix"; amounts as Kubernetes writes them,
-    an empty limit sets none; `start_seconds`: how long a model may take to be ready. Raises `Invalid` naming
-    the fields."""
+    an empty limit sets none; `start_seconds`: how long a model may take to be ready; `models_secret`: whose
+    keys model servers find in their environment (cache, features, keys of encryption), empty: none. Raises
+    `Invalid` naming the fields."""
 
     cluster: str
     namespace: str
@@ -45,6 +46,7 @@ class KubernetesConnection:
     start_seconds: int = 600
     metrics_from: str = "executor"
     prometheus_url: str = ""
+    models_secret: str = ""
 
     def __post_init__(self) -> None:
         refuse({**_place(self), **_pods(self)})
@@ -98,6 +100,7 @@ def _pods(wanted: KubernetesConnection) -> dict[str, str]:
     found = {
         "artifacts": s3_problem(wanted.artifacts),
         "artifacts_secret": name_problem(wanted.artifacts_secret),
+        "models_secret": name_problem(wanted.models_secret) if wanted.models_secret else "",
         "model_image": image_problem(wanted.model_image) if wanted.model_image else "",
         "start_seconds": ""
         if low <= wanted.start_seconds <= high

@@ -1,6 +1,7 @@
 """Tables and constraints; they convert to and from domain objects and decide nothing."""
 
 from releases.models.catalog import ModelVersion, RegisteredModel
+from releases.models.composing import Recomposition
 from releases.models.delivery import ComponentHealth, Delivery, IdempotencyKey
 from releases.models.kubernetes import AutoscalingPolicy, KubernetesPlace, ReleaseManifest
 from releases.models.places import Deployment, Endpoint, Environment, Hold
@@ -20,6 +21,7 @@ __all__ = [
     "IdempotencyKey",
     "KubernetesPlace",
     "ModelVersion",
+    "Recomposition",
     "RegisteredModel",
     "Release",
     "ReleaseManifest",

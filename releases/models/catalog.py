@@ -3,6 +3,8 @@
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
+from releases.domain.composition import Composition
+from releases.domain.composition import parse as parse_composition
 from releases.domain.version import SemanticVersion
 from tenants.models import SLUG, Tenant
 
@@ -46,6 +48,8 @@ class ModelVersion(models.Model):
     digest = models.CharField(max_length=71, blank=True)  # sha256:<64 hex>, empty until it was fetched
     size_bytes = models.PositiveBigIntegerField(null=True)
     signature = models.JSONField(null=True)
+    # Of a composed model: the document of its MLmodel, which `domain.composition` reads. Null: not composed.
+    composition = models.JSONField(null=True)
     metrics = models.JSONField(default=dict)
     tags = models.JSONField(default=dict)
     aliases = ArrayField(models.CharField(max_length=255), default=list)
@@ -67,6 +71,11 @@ class ModelVersion(models.Model):
     def semantic(self) -> SemanticVersion | None:
         """The version as a value."""
         return SemanticVersion.parse(self.version) if self.version else None
+
+    @property
+    def composed_of(self) -> Composition | None:
+        """What a composed model is made of, as a value; None when it is not composed."""
+        return parse_composition(self.composition) if self.composition else None
 
     def set_semantic(self, version: SemanticVersion | None) -> None:
         """Write the text and the columns that queries order by."""

@@ -45,6 +45,8 @@ class KubernetesPlace(models.Model):
     # What a model's pods are made of.
     artifacts = models.CharField(max_length=200)  # s3://bucket/prefix
     artifacts_secret = models.CharField(max_length=63, validators=[DNS_LABEL])
+    # Its keys are the environment of the model servers: what runs beside a model needs them.
+    models_secret = models.CharField(max_length=63, blank=True, validators=[DNS_LABEL])
     model_image = models.CharField(max_length=200, blank=True)
     cpu_request = models.CharField(max_length=20, default="500m")
     cpu_limit = models.CharField(max_length=20, blank=True, default="2")

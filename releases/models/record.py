@@ -73,6 +73,9 @@ class Sample(models.Model):
     errors = models.PositiveIntegerField(default=0)
     latency_counts = ArrayField(models.PositiveIntegerField(), default=list)
     prediction_counts = ArrayField(models.PositiveIntegerField(), default=list)
+    # What was counted beside the model, in the order of `judge.BESIDE`; its first is answers from the cache,
+    # which are in none of the counts above. Empty: nothing, or nobody told.
+    beside_counts = ArrayField(models.PositiveIntegerField(), default=list)
     missing = models.CharField(max_length=12, blank=True)
     split_candidate = models.PositiveSmallIntegerField()
     # Evidence after this sample (on the candidate's row): e-values, not logarithms.

@@ -1,7 +1,8 @@
 """The artifacts that were fetched: a folder of read-only directories, each under its own digest.
 
 What is in the store is complete and never changes, so two workers that fetch the same artifact at the
-same time do no harm. Knows files, and where to fetch from; not what is in them.
+same time do no harm. One file may: the wrapped key of an encrypted artifact, which a rotation of keys wraps
+anew. Knows files, and where to fetch from; not what is in them.
 """
 
 import contextlib
@@ -18,9 +19,13 @@ from pathlib import Path
 from releases.domain.errors import Invalid
 from releases.models import ModelVersion
 from releases.ports import ModelRegistry, Refused
+from releases.services import mlmodel
 
 CHUNK_BYTES = 1 << 20
 ABANDONED_SECONDS = 86_400.0  # a scratch directory of this age belongs to a worker that was killed
+WRAPPED_KEY = b"artifacts/encryption/key"
+# A Fernet token and nothing else: what cannot be read as code or as a pickle may change without being seen.
+_TOKEN = re.compile(rb"gAAAA[A-Za-z0-9_=-]{64,4096}", re.ASCII)
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}", re.ASCII)
 
 
@@ -31,9 +36,14 @@ def digest(directory: Path) -> str:
     as bytes): the length of the path, the path, the length of the content, the content; lengths as
     8 bytes, big-endian. Times, modes and empty folders are of no account. A symbolic link, or anything
     else that is neither file nor folder, raises `Invalid`.
+
+    Of an encrypted artifact `WRAPPED_KEY` is left out: a rotation of keys wraps the same data key anew, which
+    changes nothing of the model. All else that could be in its place is counted.
     """
     total = hashlib.sha256()
     for name, path in _files(directory):
+        if name == WRAPPED_KEY and _is_wrapped_key(path) and mlmodel.is_encrypted(directory):
+            continue
         with path.open("rb") as file:
             length = os.fstat(file.fileno()).st_size
             total.update(len(name).to_bytes(8, "big") + name + length.to_bytes(8, "big"))
@@ -83,6 +93,7 @@ class ArtifactStore:
                 if not target.is_dir():
                     raise
                 if self.verify(name):  # another worker was first, with the same content
+                    _take_key(directory, target)
                     shutil.rmtree(directory)
                     return name, total
                 self._discard(target)
@@ -133,6 +144,18 @@ def restore(version: ModelVersion, registry: ModelRegistry, store: ArtifactStore
             f"the artifact of {version} is no longer what was validated: "
             f"its digest was {version.digest[:19]}… and is {found[:19]}…"
         )
+
+
+def _is_wrapped_key(path: Path) -> bool:
+    with path.open("rb") as file:
+        return _TOKEN.fullmatch(file.read(8_192)) is not None
+
+
+def _take_key(fetched: Path, kept: Path) -> None:
+    """The wrapped key as it was fetched, in place of an older one: the keys may have been rotated since."""
+    name = os.fsdecode(WRAPPED_KEY)
+    if (fetched / name).is_file():
+        os.replace(fetched / name, kept / name)
 
 
 def _files(directory: Path) -> list[tuple[bytes, Path]]:

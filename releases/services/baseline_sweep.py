@@ -14,7 +14,7 @@ from typing import Any
 import psycopg
 from django.db import connection, transaction
 
-from releases.domain.judge import Increments, Totals, increment
+from releases.domain.judge import BESIDE, Increments, Totals, advance
 from releases.domain.judge.selftest import self_tests
 from releases.models import Endpoint, Environment
 from releases.ports import Counters, MetricSource
@@ -96,11 +96,12 @@ def _after(known: Mapping[str, Any], seen: Counters, at: float) -> dict[str, Any
         latency_ms=seen.latency_ms,
         bounds_ms=seen.bounds_ms,
         series=seen.series,
+        beside=tuple(seen.beside.get(name, 0) for name in BESIDE) if seen.beside else (),
     )
     previous = _totals(known["totals"])
     if previous is not None and totals.at - previous.at < SHORTEST_SAMPLE:
         return None
-    step = increment(previous, totals)
+    step, totals = advance(previous, totals)
     return {
         **known,
         "at": at,
@@ -113,13 +114,16 @@ def _after(known: Mapping[str, Any], seen: Counters, at: float) -> dict[str, Any
     }
 
 
-_TOTALS = ("at", "ok", "client_errors", "errors", "latency_ms", "bounds_ms", "series")
+_TOTALS = (
+    *("at", "ok", "client_errors", "errors", "latency_ms", "bounds_ms", "series"),
+    *("beside", "owed", "owed_latencies"),
+)
 
 
 def _totals(stored: Mapping[str, Any] | None) -> Totals | None:
     if stored is None:
         return None
-    lists = {name: tuple(stored[name]) for name in ("latency_ms", "bounds_ms")}
+    lists = {name: tuple(stored.get(name, ())) for name in ("latency_ms", "bounds_ms", "beside")}
     return Totals(**{**stored, **lists})
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from django.conf import settings
 from django.urls import reverse
 
+from releases.domain.judge import BESIDE
 from releases.domain.judge.selftest import SelfTest
 from releases.domain.release import ACTIVE, Gate
 from releases.domain.verdict import NO_VERDICT, finite
@@ -147,6 +148,7 @@ def of_sample(sample: Sample) -> dict[str, Any]:
         "client_errors": sample.client_errors,
         "latency_counts": sample.latency_counts,
         "prediction_counts": sample.prediction_counts,
+        "beside": dict(zip(BESIDE, sample.beside_counts, strict=True)) if sample.beside_counts else None,
         "missing": sample.missing or None,
         "split_candidate": sample.split_candidate,
         "evidence": told if sample.arm == "candidate" else None,

@@ -173,7 +173,8 @@ def _known_of_stable(stable: _ArmReading, baseline: Baseline | None) -> Incremen
     found = stable.found
     if found is None:
         return None
-    bounds, answers = found.bounds_ms, found.latency_ms
+    hits = found.beside.get("cache_hits", 0)  # not the model's answers, as in `judge.advance`
+    bounds, answers = found.bounds_ms, judge.without_fastest(found.latency_ms, hits)
     if baseline is not None and baseline.latency and sum(baseline.latency) >= KNOWN_ANSWERS:
         bounds, answers = baseline.bounds_ms, baseline.latency
     return Increments(
@@ -201,7 +202,7 @@ def _read(release: Release, arm: str, world: World, bins: PredictionBins | None,
     if isinstance(found, Counters):
         # Both arms are read in one call: the pass's own time keeps them and the sample in step.
         current = _as_totals(found, bins, at)
-        step = judge.increment(previous, current)
+        step, current = judge.advance(previous, current)
         if step is not None and previous is not None:
             client_errors = max(0, current.client_errors - previous.client_errors)
             client_errors = min(client_errors, step.requests)
@@ -230,6 +231,7 @@ def _as_totals(found: Counters, bins: PredictionBins | None, at: float) -> Total
         bounds_ms=found.bounds_ms,
         predictions=bins.count(found.predictions) if bins and found.predictions else (),
         series=found.series,
+        beside=tuple(found.beside.get(name, 0) for name in judge.BESIDE) if found.beside else (),
     )
 
 
@@ -276,6 +278,7 @@ def _rows(
             client_errors=reading.client_errors,
             latency_counts=list(step.latency_ms or ()) if step else [],
             prediction_counts=list(step.predictions or ()) if step else [],
+            beside_counts=list(step.beside) if step and any(step.beside) else [],
             missing=reading.missing,
             split_candidate=release.split_candidate,
         )

@@ -3,12 +3,12 @@
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils import timezone
-from django.views.decorators.http import require_http_methods, require_safe
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from releases.domain.errors import DomainError
 from releases.services import commands
 from releases.services.queries.catalog import model_page, model_rows, version_page
-from releases.web.door import inside, page, said, status_of
+from releases.web.door import inside, page, refused, said, status_of
 from tenants.access import Actor
 from tenants.roles import Capability
 
@@ -37,6 +37,21 @@ def version(request: HttpRequest, actor: Actor, name: str, text: str) -> HttpRes
     shown = version_page(actor, name, text)
     context = {"page": shown, "version": shown.version, "model": shown.version.model}
     return page(request, actor, "models/version.html", "models", context)
+
+
+@require_POST
+@inside
+def compose(request: HttpRequest, actor: Actor, name: str, text: str) -> HttpResponse:
+    """Have the version composed again with a newer version of one member."""
+    given = {key: request.POST.get(key, "").replace("\x00", "")[:200] for key in ("member", "newer")}
+    try:
+        asked = commands.compose_newer(actor, name, text, at=timezone.now(), **given)
+    except DomainError as error:
+        status_of(error)
+        refused(request, f"Nothing was done. {error}")
+    else:
+        said(request, f"{asked.base} is being composed with {asked.newer}.")
+    return redirect("web:version", actor.tenant.slug, name, text)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

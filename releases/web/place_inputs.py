@@ -29,6 +29,12 @@ def connection_inputs(clusters: Choices) -> tuple[Input, ...]:
             hint="models-s3",
         ),
         Input(
+            "models_secret",
+            "Secret for model servers",
+            "Its keys are their environment: MODEL_CACHE_URL, MODEL_ENCRYPTION_KEY, … Empty: none.",
+            hint="mlops-portal-models",
+        ),
+        Input(
             "model_image",
             "Image of the model server",
             "Empty: the one that Seldon Core is configured with, which may be too old for MLflow 3.",

@@ -42,6 +42,7 @@ urlpatterns = [
     path("add-model/", catalog.add, name="add-model"),
     path("models/<slug:name>/", catalog.model, name="model"),
     path("models/<slug:name>/<semantic:text>/", catalog.version, name="version"),
+    path("models/<slug:name>/<semantic:text>/compose/", catalog.compose, name="compose"),
     path("endpoints/", endpoints.index, name="endpoints"),
     path("endpoints/<slug:environment>/<slug:model>/back/", endpoints.go_back, name="back"),
     path("endpoints/<slug:environment>/<slug:model>/lift/", endpoints.lift, name="lift"),

@@ -3,11 +3,14 @@
 import subprocess
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from pytest_django import Settings
 
 from releases.adapters import factory
+from releases.adapters.probe.subprocess import SubprocessProbe
+from releases.adapters.target.local import LocalTarget
 from releases.domain.release import TargetState
 from releases.domain.routing import Route
 from releases.models import Environment, KubernetesPlace
@@ -62,6 +65,24 @@ def test_ports_of_an_unknown_kind_are_refused(kind: str) -> None:
         factory.ports(kind)
 
 
+def test_model_processes_of_this_machine_get_what_runs_beside_models(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.MODEL_PROCESS_ENVIRONMENT = {"MODEL_CACHE_URL": "redis://cache/0"}
+    made: dict[str, Any] = {}
+    monkeypatch.setattr(factory, "LocalTarget", lambda config: made.setdefault("target", LocalTarget(config)))
+    monkeypatch.setattr(
+        factory, "SubprocessProbe", lambda config: made.setdefault("probe", SubprocessProbe(config))
+    )
+    factory.ports("local")
+    assert made["probe"]._config.environment == {"MODEL_CACHE_URL": "redis://cache/0"}
+    assert made["target"]._config.environment == {
+        **factory.MODEL_ENVIRONMENT,
+        "MODEL_CACHE_URL": "redis://cache/0",
+        "PORTAL_STACK": str(settings.VAR),
+    }
+
+
 def test_ports_of_a_place_are_made_once_and_share_what_all_places_share(place: KubernetesPlace) -> None:
     made = factory.ports(place.environment.place)
     assert factory.ports(place.environment.place) is made
@@ -78,6 +99,7 @@ def test_ports_of_a_place_are_made_once_and_share_what_all_places_share(place: K
     [
         {"namespace": "other"},
         {"cpu_limit": "4"},
+        {"models_secret": "beside"},
         {"metrics_from": "prometheus-istio", "prometheus_url": "http://prometheus.example:9090"},
         {"network_models": "app=models"},
     ],

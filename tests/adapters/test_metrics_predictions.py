@@ -18,9 +18,16 @@ from pytest_django import Settings
 from releases.adapters import factory
 from releases.adapters.metrics.envoy import EnvoyMetrics, EnvoyMetricsConfig
 from releases.adapters.metrics.local import LocalMetrics
-from releases.adapters.metrics.model_servers import LARGEST_ANSWER, MOST_VALUES, PredictionCounts
+from releases.adapters.metrics.model_servers import (
+    LARGEST_ANSWER,
+    MOST_VALUES,
+    SILENT,
+    PredictionCounts,
+    Told,
+)
 from releases.adapters.router.envoy import EnvoyRouter, EnvoyRouterConfig
 from releases.adapters.target.local import LocalTarget, LocalTargetConfig
+from releases.domain.judge import BESIDE
 from releases.domain.plan import TrafficSplit
 from releases.domain.release import TargetState
 from releases.domain.routing import Arm, Route, RouteSetting
@@ -251,12 +258,47 @@ def metrics_page(content: bytes, status: int = 200, seconds: float = 0.0) -> Ite
         yield f"127.0.0.1:{server.server_address[1]}"
 
 
-def read(*addresses: str | None) -> list[Mapping[str, int]]:
-    """What is read of deployments at these addresses."""
+def told(*addresses: str | None) -> list[Told]:
+    """What the servers of deployments at these addresses tell."""
     known = {str(number): address for number, address in enumerate(addresses)}
     with PredictionCounts(known.get).asked(known) as answers:
         found = answers()
-    return [found.get(ref, {}) for ref in known]
+    return [found.get(ref, SILENT) for ref in known]
+
+
+def read(*addresses: str | None) -> list[Mapping[str, int]]:
+    """What they say of predictions."""
+    return [one.predictions for one in told(*addresses)]
+
+
+BESIDE_PAGE = b"""# HELP model_cache_hits_total Answers from the cache
+model_cache_hits_total 12.0
+model_cache_hits_created 1.7e+09
+model_cache_misses_total{why="absent"} 3.0
+model_cache_misses_total{why="redis"} 4.0
+model_features_total{outcome="found"} 20.0
+model_features_total{outcome="stale"} 2.0
+model_features_total{outcome="lost in translation"} 9.0
+model_member_failures_total{member="forest"} 1.0
+model_member_failures_total{member="boost"} NaN
+"""
+
+
+def test_counts_beside_the_model_are_summed_over_labels_that_do_not_matter() -> None:
+    with (
+        metrics_page(BESIDE_PAGE + GOOD) as address,
+        metrics_page(GOOD) as bare,
+        metrics_page(b"", 500) as no,
+    ):
+        found, of_bare, silent = told(address, bare, no)
+    assert found.beside == {
+        **{"cache_hits": 12, "cache_misses": 7, "features_found": 20, "features_missing": 0},
+        **{"features_stale": 2, "features_unreachable": 0, "member_failures": 1},
+    }
+    assert set(found.beside) == set(BESIDE)
+    assert found.predictions == {'label:say "a:b"': 3}
+    assert set(of_bare.beside.values()) == {0}  # it tells, and nothing counts there
+    assert silent.beside == {}
 
 
 GOOD = b'other_total 7\nmodel_predictions_total{kind="label",value="say \\"a:b\\""} 3.0\n'

@@ -54,7 +54,11 @@ def inspect(tmp_path: Path) -> Inspect:
             + indent(dedent(load), " " * 4)
             + "\n    return Odd()\n"
         )
-        probe = SubprocessProbe(SubprocessProbeConfig(settings.MODELS_PYTHON / "python", settings.BASE_DIR))
+        probe = SubprocessProbe(
+            SubprocessProbeConfig(
+                settings.MODELS_PYTHON / "python", settings.BASE_DIR, {"MODEL_CACHE_URL": "redis://cache/7"}
+            )
+        )
         return probe.inspect(artifact, seconds, memory_mb)
 
     return run
@@ -145,11 +149,12 @@ def test_inspect_shows_the_model_neither_secrets_nor_input(
         predict="""
             leaks = [name for name, value in os.environ.items() if value == "hidden-from-models"]
             assert "PATH" in os.environ
-            raise RuntimeError(f"leaks {leaks} input {sys.stdin.read()!r}")
+            told = os.environ["MODEL_CACHE_URL"]
+            raise RuntimeError(f"leaks {leaks} told {told} input {sys.stdin.read()!r}")
         """
     )
     assert report.failure is not None
-    assert report.failure.endswith("RuntimeError: leaks [] input ''")
+    assert report.failure.endswith("RuntimeError: leaks [] told redis://cache/7 input ''")
 
 
 def test_inspect_of_a_model_that_puts_a_pipe_in_place_of_the_report_does_not_wait_for_it(

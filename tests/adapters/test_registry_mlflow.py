@@ -13,7 +13,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from releases.adapters.registry.mlflow import MLflowConfig, MLflowRegistry, read_signature
+from releases.adapters.registry.mlflow import MLflowConfig, MLflowRegistry, read_mlmodel, read_signature
 from releases.ports import Refused, Unreachable
 
 VERSION = {"name": "m", "version": "1", "source": "mlflow-artifacts:/x", "creation_timestamp": 1}
@@ -121,12 +121,12 @@ def test_a_server_that_hangs_is_unreachable_within_the_timeout(impostor: Imposto
 
 @pytest.mark.parametrize("text", [b"", b"[]", b"{", b"signature: 1", b"signature: {inputs: '{'}"])
 def test_read_signature_of_a_bad_file_is_none(text: bytes) -> None:
-    assert read_signature(text) is None
+    assert read_signature(read_mlmodel(text)) is None
 
 
 def test_read_signature_leaves_out_the_parts_that_are_not_there() -> None:
     text = b'signature: {inputs: \'[{"type": "long"}]\', outputs: null, params: null}'
-    assert read_signature(text) == {"inputs": [{"type": "long"}]}
+    assert read_signature(read_mlmodel(text)) == {"inputs": [{"type": "long"}]}
 
 
 @pytest.fixture

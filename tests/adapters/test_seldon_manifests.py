@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -148,6 +149,14 @@ def test_pod_is_what_the_environment_says() -> None:
     assert made["graph"]["envSecretRefName"] == "s3-models"
     assert made["labels"] == {seldon.REF: "ref-v1-4-0", "app": "model-server", "team": "wine"}
     assert "image" not in predictor(deployment(), PLACE, 0)["componentSpecs"][0]["spec"]["containers"][0]
+
+
+def test_model_server_gets_the_secret_of_its_environment_and_nobody_else_does() -> None:
+    made = predictor(deployment(), replace(PLACE, models_secret="beside"), 0)
+    [container] = made["componentSpecs"][0]["spec"]["containers"]
+    assert container["envFrom"] == [{"secretRef": {"name": "beside"}}]
+    del container["envFrom"]
+    assert made == predictor(deployment(), PLACE, 0)
 
 
 def test_every_container_requests_cpu_and_the_metrics_port_is_no_matter_of_position() -> None:

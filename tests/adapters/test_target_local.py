@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import socket
+import stat
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -110,6 +111,26 @@ def test_model_server_sees_nothing_of_the_portals_environment(servers: Servers) 
     seen = Path(f"/proc/{servers.pid}/environ")
     assert eventually(lambda: b"OMP_NUM_THREADS=1" in seen.read_bytes(), 5)
     assert SECRET.encode() not in seen.read_bytes()
+
+
+def test_model_server_finds_what_runs_beside_it_and_no_argument_tells_it(servers: Servers) -> None:
+    awkward = "k'1\"$HOME `x` 50%,k 2"
+    layout = servers.daemon.layout
+    config = LocalTargetConfig(
+        layout.supervisor_socket,
+        layout.var,
+        range(20_400, 20_700),
+        MODELS_PYTHON,
+        SERVING,
+        environment={"MODEL_ENCRYPTION_KEY": awkward},
+    )
+    LocalTarget(config).ensure(servers.deployment)
+    seen = Path(f"/proc/{servers.pid}/environ")
+    wanted = b"MODEL_ENCRYPTION_KEY=" + awkward.encode()
+    assert eventually(lambda: wanted in seen.read_bytes().split(b"\0"), 5)
+    assert b"k'1" not in Path(f"/proc/{servers.pid}/cmdline").read_bytes()
+    assert "k'1" not in (layout.model_programs / f"{REF}.conf").read_text()
+    assert stat.S_IMODE(servers.file("environment").stat().st_mode) == 0o600
 
 
 def test_files_without_a_program_are_completed(servers: Servers) -> None:

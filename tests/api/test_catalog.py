@@ -11,7 +11,7 @@ from tests.fakes import FakeWorld
 
 VERSION_KEYS = [
     *("version", "registry_version", "run_id", "digest", "signature", "metrics", "source"),
-    *("created_at", "aliases"),
+    *("created_at", "aliases", "composition"),
 ]
 
 

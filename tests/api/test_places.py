@@ -154,6 +154,7 @@ CONNECTION = {
     "gateway_url": "https://models.example.com",
     "artifacts": "s3://models/acme",
     "artifacts_secret": "models-s3",
+    "models_secret": "beside-models",
 }
 
 

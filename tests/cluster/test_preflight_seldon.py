@@ -145,6 +145,16 @@ def test_missing_secret_names_the_field(cluster: TestCluster, place: SeldonPlace
     assert "has no secret mlops-portal-artifacts" in said["spec.predictors[0].graph.envSecretRefName"]
 
 
+def test_missing_secret_of_the_model_servers_names_the_field(
+    cluster: TestCluster, place: SeldonPlace
+) -> None:
+    with_secret, name = replace(place, models_secret="mlops-portal-models"), "mlops-portal-models"
+    field = "spec.predictors[0].componentSpecs[0].spec.containers[name=model].envFrom"
+    assert f"has no secret {name}" in fields(look(with_secret, deployment("1.4.0")))[field]
+    cluster.api.create(SECRET, {"metadata": {"name": name}}, place.namespace)
+    assert look(with_secret, deployment("1.4.0")).problems == ()
+
+
 def test_secret_that_the_portal_may_not_look_at_is_no_problem(place: SeldonPlace) -> None:
     assert look(replace(place, artifacts_secret="another"), deployment("1.4.0")).problems == ()
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mlops_portal.demo.__main__ import set_aside
+from mlops_portal.demo.running import set_aside
 from mlops_portal.stack.errors import StackError
 from mlops_portal.stack.layout import PROJECT, layout_of
 

@@ -52,6 +52,7 @@ def fields_of(make: Any, **values: Any) -> list[str]:
         ("artifacts", "s3://models/../other"),
         ("artifacts", "gs://models"),
         ("artifacts_secret", "my secret"),
+        ("models_secret", "my secret"),
         ("model_image", "seldonio/mlserver:1.7.1 --privileged"),
         ("cpu_request", ""),
         ("cpu_request", "a lot"),

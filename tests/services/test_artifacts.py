@@ -1,5 +1,6 @@
 """The store of artifacts: the digest, adoption by several workers at once, damage and repair."""
 
+import json
 import os
 import threading
 from collections.abc import Mapping
@@ -46,6 +47,68 @@ def test_digest_looks_at_names_and_contents_only(tmp_path: Path) -> None:
     (two / "MLmodel").chmod(0o400)
     (two / "empty").mkdir()
     assert digest(one) == digest(two)
+
+
+MEMBER = {
+    "name": "a",
+    "model": "forest",
+    "version": "1.0.0",
+    "registry_version": 1,
+    "digest": "sha256:" + "0" * 64,
+}
+COMPOSED = {
+    "version": 1,
+    "core": {"kind": "single", "members": [MEMBER]},
+    "blocks": {"encryption": {"folder": "x"}},
+}
+KEY = "artifacts/encryption/key"
+TOKENS = [b"gAAAAA" + letter * 200 for letter in (b"a", b"b")]
+
+
+def encrypted(key: bytes, **composition: object) -> dict[str, bytes]:
+    described = {"metadata": {"composition": {**COMPOSED, **composition}}}
+    return {
+        "MLmodel": json.dumps(described).encode(),
+        KEY: key,
+        "artifacts/encryption/files/f": b"ciphertext",
+    }
+
+
+def test_digest_of_an_encrypted_artifact_leaves_the_wrapped_key_out(tmp_path: Path) -> None:
+    one, two = (write(tmp_path / str(n), encrypted(token)) for n, token in enumerate(TOKENS))
+    assert digest(one) == digest(two)
+    (two / KEY).unlink()
+    assert digest(one) == digest(two)
+    (two / "artifacts/encryption/files/f").write_bytes(b"altered")
+    assert digest(one) != digest(two)
+
+
+@pytest.mark.parametrize(
+    ("key", "changes"),
+    [
+        (b"import os\n" * 20, {}),  # could be read as code
+        (TOKENS[0] + b"\n" + TOKENS[0], {}),
+        (TOKENS[0] * 40, {}),
+        (TOKENS[0], {"blocks": {}}),
+        (TOKENS[0], {"version": 2}),
+    ],
+)
+def test_digest_counts_whatever_is_not_the_wrapped_key_of_an_encrypted_artifact(
+    tmp_path: Path, key: bytes, changes: dict[str, object]
+) -> None:
+    one, two = (
+        write(tmp_path / "1", encrypted(key, **changes)),
+        write(tmp_path / "2", encrypted(key, **changes)),
+    )
+    (two / KEY).write_bytes(TOKENS[1])
+    assert digest(one) != digest(two)
+
+
+def test_adopt_of_a_rotated_artifact_keeps_its_digest_and_takes_the_new_key(store: ArtifactStore) -> None:
+    before, after = adopt(store, encrypted(TOKENS[0])), adopt(store, encrypted(TOKENS[1]))
+    assert before[0] == after[0]
+    assert (store.path(after[0]) / KEY).read_bytes() == TOKENS[1]
+    assert store.verify(after[0])
 
 
 names = st.text(st.characters(codec="utf-8", exclude_characters="/\0", exclude_categories=["Cs"]))

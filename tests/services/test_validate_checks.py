@@ -1,8 +1,11 @@
 """The checks that compare: signature, metrics, the environment before."""
 
+import copy
+import json
 from typing import Any
 
 import pytest
+from django.conf import settings
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,6 +15,7 @@ from releases.models import Endpoint, ModelVersion, Release, ValidationCheck
 from releases.services.validate import progress, validate
 from releases.services.validate.quality import compare_metric, is_larger_better
 from tests import factories
+from tests.domain.test_composition import ENSEMBLE
 from tests.fakes import SIGNATURE
 from tests.services.rig import Rig
 
@@ -204,3 +208,55 @@ def test_staging_success_of_another_artifact_does_not_count(rig: Rig) -> None:
     other.save()
     succeeded(rig, other)
     assert "has not succeeded in staging" in reason(checked(rig))
+
+
+# ---- code and members ------------------------------------------------------------------------------
+def files_of(rig: Rig, files: dict[str, bytes]) -> Release:
+    return checked(rig, files={"MLmodel": b"run_id: run-1\n", **files})
+
+
+def test_code_of_the_models_own_is_named_and_not_refused(rig: Rig) -> None:
+    release = files_of(rig, {"code/odd.py": b"import os", "composed_model.py": b"1"})
+    found = row(release, "code")
+    assert found.outcome == "pass"
+    assert found.reason == (
+        "the model brings code of its own, 2 files, which the model server runs. "
+        "Read before you approve: code/odd.py, composed_model.py"
+    )
+    assert found.detail["to_read"] == ["code/odd.py", "composed_model.py"]
+
+
+def test_code_that_runs_beside_models_of_this_portal_is_told_apart(rig: Rig) -> None:
+    ours = (settings.BASE_DIR / "serving/predictions.py").read_bytes()
+    copied = files_of(rig, {"code/serving/predictions.py": ours})
+    assert row(copied, "code").reason.endswith(
+        "1 file, which the model server runs; all are serving, as this portal has it"
+    )
+    Release.objects.filter(pk=copied.pk).update(phase=Phase.REJECTED)
+    altered = files_of(rig, {"code/serving/predictions.py": ours + b"#", "code/serving/answers.py": ours})
+    assert row(altered, "code").detail["to_read"] == [
+        "code/serving/answers.py",
+        "code/serving/predictions.py",
+    ]
+
+
+def test_model_without_code_says_so(rig: Rig) -> None:
+    assert row(checked(rig), "code").reason == "the model brings no code of its own"
+
+
+def test_member_that_is_not_what_was_validated_here_fails(rig: Rig) -> None:
+    member = rig.register()
+    document = copy.deepcopy(ENSEMBLE)
+    first = document["core"]["members"][0]
+    first.update(
+        model=rig.model.registry_name, version=member.version, registry_version=member.registry_version
+    )
+    described = {"MLmodel": json.dumps({"metadata": {"composition": document}}).encode()}
+    ModelVersion.objects.filter(pk=member.pk).update(digest=first["digest"])
+    release = checked(rig, files=described)
+    assert row(release, "members").reason.endswith("1 of 2 members were validated here, and are the same")
+    Release.objects.filter(pk=release.pk).update(phase=Phase.REJECTED)
+    ModelVersion.objects.filter(pk=member.pk).update(digest="sha256:" + "cd" * 32)
+    release = checked(rig, files={**described, "another": b""})
+    assert "inside is not what was validated here" in row(release, "members").reason
+    assert row(release, "members").outcome == "fail"

@@ -55,7 +55,7 @@ def test_validate_real_models_passes_the_better_one_and_refuses_the_breaking_pat
     Release.objects.filter(pk=breaking.pk).update(phase="rejected")
 
     better = validated(register("better", Change.MINOR))
-    assert progress([better])[better.pk].reason == "7 checks passed, 1 skipped"
+    assert progress([better])[better.pk].reason == "8 checks passed, 2 skipped"
     loads = better.checks.get(name="loads").detail
     assert len(loads["example"]["inputs"]) == 13
     assert loads["outputs"]

@@ -6,11 +6,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from cryptography.fernet import Fernet
 
 from mlops_portal.stack.addresses import addresses, read_environment_file, write_private
 from mlops_portal.stack.layout import Layout, layout_of
 
-PORTS = {"PORTAL_PORT": 23001, "GATEWAY_PORT": 23002, "MLFLOW_PORT": 23003}
+PORTS = {"PORTAL_PORT": 23001, "GATEWAY_PORT": 23002, "MLFLOW_PORT": 23003, "MODEL_REDIS_PORT": 23004}
 AWKWARD = "postgresql://ada:p'a$s \"w#rd%20\\@host/db?host=/a b&x=1"
 
 
@@ -39,6 +40,22 @@ def test_secret_key_is_made_once_and_private(layout: Layout) -> None:
     assert len(first) >= 50
     assert addresses(layout, {}, PORTS)["PORTAL_SECRET_KEY"] == first
     assert stat.S_IMODE(layout.secrets.stat().st_mode) == 0o600
+
+
+def test_models_get_a_redis_of_their_own_and_a_key_that_is_made_once(layout: Layout) -> None:
+    found = addresses(layout, {}, PORTS)
+    assert found["MODEL_CACHE_URL"] == "redis://127.0.0.1:23004/0"
+    assert found["FEATURE_ONLINE_URL"] == "127.0.0.1:23004/1"
+    assert found["FEATURE_STORE"] == str(layout.feature_store)
+    Fernet(found["MODEL_ENCRYPTION_KEY"])  # raises for what is no key
+    assert addresses(layout, {}, PORTS) == found
+    assert stat.S_IMODE(layout.model_secrets.stat().st_mode) == 0o600
+
+
+def test_redis_of_the_models_that_is_outside_is_kept_and_none_is_promised_beside_it(layout: Layout) -> None:
+    found = addresses(layout, {"MODEL_CACHE_URL": "redis://cache/3"}, {"PORTAL_PORT": 23001})
+    assert found["MODEL_CACHE_URL"] == "redis://cache/3"
+    assert "FEATURE_ONLINE_URL" not in found
 
 
 def test_environment_file_is_private_and_reads_back(tmp_path: Path) -> None:

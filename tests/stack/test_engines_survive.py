@@ -20,7 +20,7 @@ from mlops_portal.stack.leftovers import stack_processes
 from mlops_portal.stack.stack import Stack
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
-ENGINES = ("postgres", "redis", "envoy", "mlflow")
+ENGINES = ("postgres", "redis", "redis-models", "envoy", "mlflow")
 GIVEN = {"PATH": os.environ["PATH"], "PORTS": "auto"}
 
 
@@ -69,6 +69,31 @@ def test_redis_killed_comes_back_with_what_is_older_than_a_second(stack: Stack) 
         assert client.get("kept") == b"yes"
 
 
+def test_redis_of_the_models_is_another_than_the_portals_and_keeps_features_when_it_is_full(
+    stack: Stack,
+) -> None:
+    environment = stack.environment()
+    host, _, rest = environment["FEATURE_ONLINE_URL"].partition(":")
+    port, _, database = rest.partition("/")
+    with (
+        redis.Redis.from_url(environment["REDIS_URL"]) as portal,
+        redis.Redis.from_url(environment["MODEL_CACHE_URL"]) as cache,
+        redis.Redis(host, int(port), int(database)) as online,
+    ):
+        portal.set("message", "to a worker")
+        assert not any(
+            cache.execute_command("SELECT", number) and cache.get("message") for number in range(16)
+        )
+        cache.execute_command("SELECT", 0)
+        online.set("feature", "old age")
+        assert cache.get("feature") is None
+        cache.config_set("maxmemory", "8mb")
+        for number in range(200):
+            cache.set(f"answer-{number}", "x" * 100_000, ex=3600)
+        assert cache.info("stats")["evicted_keys"] > 0
+        assert online.get("feature") == b"old age"
+
+
 def test_envoy_killed_comes_back_and_answers_404_without_routes(stack: Stack) -> None:
     url = stack.environment()["GATEWAY_URL"]
     kill(stack, "envoy")
@@ -102,7 +127,8 @@ def responds(client: httpx.Client, url: str) -> bool:
 def test_sockets_and_state_are_closed_to_other_accounts(stack: Stack) -> None:
     layout = stack.layout
     private = [layout.run, layout.postgres_sockets, layout.postgres, layout.log, layout.supervisor]
-    files = [layout.environment_file, layout.supervisor_configuration, layout.secrets]
+    files = [layout.environment_file, layout.supervisor_configuration]
+    files += [layout.secrets, layout.model_secrets]
     assert [path for path in [*private, *files] if path.stat().st_mode & 0o077] == []
 
 

@@ -35,7 +35,12 @@ def test_wanted_services_without_outside_engines_are_all() -> None:
 
 @pytest.mark.parametrize(
     ("setting", "program"),
-    [("DATABASE_URL", "postgres"), ("REDIS_URL", "redis"), ("MLFLOW_TRACKING_URI", "mlflow")],
+    [
+        ("DATABASE_URL", "postgres"),
+        ("REDIS_URL", "redis"),
+        ("MODEL_CACHE_URL", "redis-models"),
+        ("MLFLOW_TRACKING_URI", "mlflow"),
+    ],
 )
 def test_wanted_services_with_an_outside_engine_leave_it_out(setting: str, program: str) -> None:
     assert set(EVERYTHING) - set(wanted_services(EVERYTHING, {setting: "x://y"})) == {program}

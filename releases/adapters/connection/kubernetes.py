@@ -93,10 +93,14 @@ class KubernetesConnection:
             "Seldon Core": lambda: self._kind("Seldon Core", SELDON_DEPLOYMENT),
             "Istio": lambda: self._kind("Istio", VIRTUAL_SERVICE),
             "rights": self._rights,
-            "artifacts secret": self._secret,
+            "artifacts secret": lambda: self._secret(
+                "artifacts secret", self._place.artifacts_secret, "pods cannot fetch any model"
+            ),
             "gateway": self._gateway,
             "model image": self._operator_settings,
         }
+        if secret := self._place.models_secret:
+            looks["models secret"] = lambda: self._secret("models secret", secret, "no model server starts")
         for name, look in looks.items():
             try:
                 yield look()
@@ -145,19 +149,19 @@ class KubernetesConnection:
         answer = self._cluster.create(ACCESS_REVIEW, review)
         return bool((answer.get("status") or {}).get("allowed"))
 
-    def _secret(self) -> Finding:
-        name, namespace = self._place.artifacts_secret, self._place.namespace
+    def _secret(self, what: str, name: str, without: str) -> Finding:
+        namespace = self._place.namespace
         try:
             is_there = self._cluster.exists(SECRET, name, namespace)
         except Forbidden:
             said = (
                 f"the portal may not look whether there is a secret {name}: a missing one is told by the pods"
             )
-            return Finding("artifacts secret", True, said)
+            return Finding(what, True, said)
         if is_there:
-            return Finding("artifacts secret", True, f"{namespace} has the secret {name}")
-        said = f"the namespace {namespace} has no secret {name}: without it pods cannot fetch any model"
-        return Finding("artifacts secret", False, said)
+            return Finding(what, True, f"{namespace} has the secret {name}")
+        said = f"the namespace {namespace} has no secret {name}: without it {without}"
+        return Finding(what, False, said)
 
     def _gateway(self) -> Finding:
         namespace, _, name = self._place.istio_gateway.partition("/")

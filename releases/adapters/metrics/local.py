@@ -1,4 +1,4 @@
-"""The metrics of the local target: the gateway counts requests, the model servers count predictions.
+"""The metrics of the local target: the gateway counts requests, the model servers what they do.
 
 Knows both sources and how they fit together; what they are is their own business.
 """
@@ -7,13 +7,13 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from releases.adapters.metrics.envoy import EnvoyMetrics
-from releases.adapters.metrics.model_servers import PredictionCounts
+from releases.adapters.metrics.model_servers import SILENT, PredictionCounts, Told
 from releases.ports import Counters, Missing
 
 
 class LocalMetrics:
     """Port `MetricSource`. Whether there are counters is for the gateway to say; a model server that is
-    silent only leaves their `predictions` empty."""
+    silent only leaves their `predictions` and `beside` empty."""
 
     def __init__(self, gateway: EnvoyMetrics, predictions: PredictionCounts) -> None:
         self._gateway = gateway
@@ -23,8 +23,11 @@ class LocalMetrics:
         wanted = list(refs)
         with self._predictions.asked(wanted) as answers:
             counters = self._gateway.read(wanted)
-            predictions = answers()
-        return {
-            ref: replace(seen, predictions=predictions.get(ref, {})) if isinstance(seen, Counters) else seen
-            for ref, seen in counters.items()
-        }
+            told = answers()
+        return {ref: _with(seen, told.get(ref, SILENT)) for ref, seen in counters.items()}
+
+
+def _with(seen: Counters | Missing, told: Told) -> Counters | Missing:
+    if not isinstance(seen, Counters):
+        return seen
+    return replace(seen, predictions=told.predictions, beside=told.beside)

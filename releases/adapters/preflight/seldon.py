@@ -24,7 +24,8 @@ from releases.domain.manifests.writing import as_yaml
 from releases.ports import Deployment, Preview, Problem, Refused
 
 OPERATOR_SETTINGS = "seldon-config"
-IMAGE = f"spec.predictors[{{}}].componentSpecs[0].spec.containers[name={seldon.GRAPH_NODE}].image"
+CONTAINER = f"spec.predictors[{{}}].componentSpecs[0].spec.containers[name={seldon.GRAPH_NODE}]"
+IMAGE, ENVIRONMENT = f"{CONTAINER}.image", f"{CONTAINER}.envFrom"
 
 
 class SeldonPreflight:
@@ -50,7 +51,7 @@ class SeldonPreflight:
         return Preview(_text(plan.before), _text(after), tuple(dict.fromkeys(found)))
 
     def _around(self, deployment: Deployment, plan: Plan) -> Iterator[Problem]:
-        """Our way in, the secret, and the image."""
+        """Our way in, the secrets, and the image."""
         yield from self._way_in(deployment.model)
         own = [
             (index, one)
@@ -60,7 +61,7 @@ class SeldonPreflight:
             if seldon.ref(one) == deployment.ref
         ]
         for index, predictor in own:
-            yield from self._secret(index, str(predictor["graph"].get("envSecretRefName") or ""))
+            yield from self._secrets(index, predictor)
             yield from self._image(index, predictor, deployment)
 
     def _way_in(self, model: str) -> Iterator[Problem]:
@@ -74,17 +75,27 @@ class SeldonPreflight:
                 f"portal needs this name to lead callers to {model}: rename or delete it",
             )
 
-    def _secret(self, index: int, name: str) -> Iterator[Problem]:
+    def _secrets(self, index: int, predictor: Manifest) -> Iterator[Problem]:
+        name = str(predictor["graph"].get("envSecretRefName") or "")
+        if self._lacks(name):
+            yield Problem(
+                f"spec.predictors[{index}].graph.envSecretRefName",
+                f"the namespace {self._place.namespace} has no secret {name}: without it the pods cannot "
+                "fetch the model. Make it, with the credentials of the artifact store",
+            )
+        if self._lacks(self._place.models_secret):
+            yield Problem(
+                ENVIRONMENT.format(index),
+                f"the namespace {self._place.namespace} has no secret {self._place.models_secret}: without "
+                "it no model server starts. Make it, with what models need of MODEL_CACHE_URL, "
+                "MODEL_ENCRYPTION_KEY, FEATURE_STORE and FEATURE_ONLINE_URL",
+            )
+
+    def _lacks(self, secret: str) -> bool:
         try:
-            if not name or self._place.cluster.exists(SECRET, name, self._place.namespace):
-                return
+            return bool(secret) and not self._place.cluster.exists(SECRET, secret, self._place.namespace)
         except Forbidden:  # whether it is there is not for the portal to know: the pods will tell
-            return
-        yield Problem(
-            f"spec.predictors[{index}].graph.envSecretRefName",
-            f"the namespace {self._place.namespace} has no secret {name}: without it the pods cannot fetch "
-            "the model. Make it, with the credentials of the artifact store",
-        )
+            return False
 
     def _image(self, index: int, predictor: Manifest, deployment: Deployment) -> Iterator[Problem]:
         container = predictor["componentSpecs"][0]["spec"]["containers"][0]

@@ -1,6 +1,6 @@
 """Looks at a model in a process of its own, inside the models environment, with hard limits.
 
-The process gets a session of its own, an environment without any of the portal's secrets, no input,
+The process gets a session of its own, an environment without any of the portal's own secrets, no input,
 and a scratch directory that is deleted afterwards; its whole group is killed when it is done or over
 a limit. Knows the command it runs and its report, and nothing of MLflow.
 """
@@ -44,10 +44,12 @@ _KINDS: Mapping[str, type] = {
 
 @dataclass(frozen=True, slots=True)
 class SubprocessProbeConfig:
-    """`python` is the interpreter of the models environment, `root` the folder with `serving`."""
+    """`python` is the interpreter of the models environment, `root` the folder with `serving`;
+    `environment` is what a model finds where it is served, too."""
 
     python: Path
     root: Path
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -134,7 +136,9 @@ class SubprocessProbe:
 
     def _environment(self, scratch: Path) -> dict[str, str]:
         kept = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
-        return kept | {
+        return {
+            **kept,
+            **self._config.environment,
             "HOME": str(scratch),
             "TMPDIR": str(scratch),
             "PYTHONPATH": str(self._config.root),

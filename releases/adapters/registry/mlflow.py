@@ -74,11 +74,13 @@ class MLflowRegistry:
         if run_id := entry.get("run_id"):
             with contextlib.suppress(MissingResource):  # runs may be deleted, the version stays
                 metrics = _metrics(self._run(run_id))
+        mlmodel = self._mlmodel(model) if model else {}
         return _version(
             entry,
             entry.get("aliases", []),
-            signature=self._signature(model) if model else None,
+            signature=read_signature(mlmodel),
             metrics={**metrics, **(model.metrics if model else {})},
+            composition=_composition(mlmodel),
         )
 
     def register(
@@ -169,33 +171,46 @@ class MLflowRegistry:
             return self._resolve(self._entry(name, int(number))["source"])
         return _found(self._logged_model(path))
 
-    def _signature(self, model: _Model) -> Mapping[str, Any] | None:
-        """MLmodel's signature; None when there is none, or no file any more."""
+    def _mlmodel(self, model: _Model) -> Mapping[str, Any]:
+        """What the MLmodel file says; empty when there is none any more, or it cannot be read."""
         if urlsplit(model.location).scheme != "mlflow-artifacts":
-            return None  # `download` says so in words
+            return {}  # `download` says so in words
         try:
-            text = self._server.read_artifact(model.location, "MLmodel", LARGEST_MLMODEL)
+            return read_mlmodel(self._server.read_artifact(model.location, "MLmodel", LARGEST_MLMODEL))
         except MissingResource:
-            return None
-        return read_signature(text)
+            return {}
 
 
-def read_signature(mlmodel: bytes) -> Mapping[str, Any] | None:
-    """The signature in an MLmodel file, only the parts it has; None when unreadable."""
+def read_mlmodel(text: bytes) -> Mapping[str, Any]:
+    """The content of an MLmodel file; empty when it is none."""
     try:
-        content = yaml.safe_load(mlmodel)
-        stored = content.get("signature") if isinstance(content, dict) else None
-        if not isinstance(stored, dict):
-            return None
+        content = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def read_signature(mlmodel: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The signature, only the parts it has; None when there is none, or it is unreadable."""
+    stored = mlmodel.get("signature")
+    if not isinstance(stored, dict):
+        return None
+    try:
         parts = {
             part: json.loads(stored[part])
             for part in ("inputs", "outputs", "params")
             if isinstance(stored.get(part), str)
         }
-    except (yaml.YAMLError, ValueError):
+    except ValueError:
         return None
     kept = {part: value for part, value in parts.items() if isinstance(value, list)}
     return kept or None
+
+
+def _composition(mlmodel: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    metadata = mlmodel.get("metadata")
+    found = metadata.get("composition") if isinstance(metadata, dict) else None
+    return found if isinstance(found, dict) else None
 
 
 def _filter(name: str) -> str:
@@ -231,6 +246,7 @@ def _version(
     aliases: Sequence[str],
     signature: Mapping[str, Any] | None = None,
     metrics: Mapping[str, float] | None = None,
+    composition: Mapping[str, Any] | None = None,
 ) -> RegisteredVersion:
     return RegisteredVersion(
         name=entry["name"],
@@ -243,4 +259,5 @@ def _version(
         signature=signature,
         metrics=metrics or {},
         description=entry.get("description", ""),
+        composition=composition,
     )

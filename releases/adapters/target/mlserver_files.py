@@ -121,7 +121,8 @@ class ServerFiles:
         return {
             folder / "settings.json": _json(_server_settings(ports)),
             folder / "model-settings.json": _json(model_settings(deployment)),
-            # Last: a program that supervisord may start needs the other two.
+            folder / "environment": self._environment(folder),
+            # Last: a program that supervisord may start needs the others.
             self.program(deployment.ref): self._program(deployment.ref, program),
         }
 
@@ -132,9 +133,7 @@ class ServerFiles:
         for path, text in contents.items():
             if not _says(path, text):
                 path.parent.mkdir(parents=True, exist_ok=True)
-                beside = path.with_name(path.name + ".new")
-                beside.write_text(text)
-                os.replace(beside, path)
+                _replace(path, text)
 
     def say(self, contents: Mapping[Path, str]) -> bool:
         """Whether all files are there and say just that."""
@@ -159,13 +158,11 @@ class ServerFiles:
             return ""
         return telling_line(lines)
 
-    def _program(self, ref: str, program: str) -> str:
-        folder = self.models / ref
-        binaries = self.models_python
-        # From an empty environment: a model is foreign code, and the supervisor's own environment
-        # holds the portal's secrets. One thread each, because many models share the machine.
+    def _environment(self, folder: Path) -> str:
+        """All that the process finds in its environment, for a shell. One thread each, because many models
+        share the machine."""
         environment = {
-            "PATH": os.pathsep.join([str(binaries), os.defpath]),
+            "PATH": os.pathsep.join([str(self.models_python), os.defpath]),
             "HOME": str(folder),
             "LANG": "C.UTF-8",
             "PYTHONPATH": str(self.beside),
@@ -175,8 +172,15 @@ class ServerFiles:
             **dict.fromkeys(ONE_THREAD, "1"),
             **self.environment,
         }
-        pairs = [f"{name}={value}" for name, value in environment.items()]
-        command = ["/usr/bin/env", "-i", *pairs, str(binaries / "mlserver"), "start", str(folder)]
+        return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in environment.items())
+
+    def _program(self, ref: str, program: str) -> str:
+        folder = self.models / ref
+        # From an empty environment: a model is foreign code, and the supervisor's own environment
+        # holds the portal's secrets. What it gets is read from a file, because `ps` shows arguments.
+        start = '. "$1/environment" && exec "$2" start "$1"'
+        shell = ["/bin/sh", "-c", start, "model", str(folder), str(self.models_python / "mlserver")]
+        command = ["/usr/bin/env", "-i", *shell]
         settings = {
             "command": shlex.join(command),
             "directory": str(folder),
@@ -232,6 +236,15 @@ def _entries(folder: Path) -> list[Path]:
 
 def _says(path: Path, text: str) -> bool:
     return path.is_file() and path.read_text() == text
+
+
+def _replace(path: Path, text: str) -> None:
+    """All or nothing, and for nobody else to read: a model's environment may hold keys."""
+    beside = path.with_name(path.name + ".new")
+    beside.unlink(missing_ok=True)
+    with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)
+    os.replace(beside, path)
 
 
 def _link(link: Path, to: Path) -> None:

@@ -182,6 +182,8 @@ def _container(place: SeldonPlace) -> Manifest:
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "securityContext": {"allowPrivilegeEscalation": False},
     }
+    if place.models_secret:
+        made["envFrom"] = [{"secretRef": {"name": place.models_secret}}]
     if place.model_image:
         made["image"] = place.model_image
     return made

@@ -23,7 +23,7 @@ Pure: numpy and scipy, no clock, no Django, no input or output.
 """
 
 from releases.domain.judge.conclusion import SILENCE_SECONDS, Decisions, decide, kinds_of
-from releases.domain.judge.counters import Increments, Totals, increment
+from releases.domain.judge.counters import BESIDE, Increments, Totals, advance, increment, without_fastest
 from releases.domain.judge.evidence import HARM_TESTS, Evidence, fold, tell_baseline, weigh
 from releases.domain.judge.forecast import seconds_to_certificate
 from releases.domain.judge.judging import judge
@@ -56,6 +56,7 @@ from releases.domain.judge.state import (
 )
 
 __all__ = [
+    "BESIDE",
     "ERRORS_VS_STABLE",
     "ERROR_RATE_MAX",
     "HARM_TESTS",
@@ -80,6 +81,7 @@ __all__ = [
     "SampleBatch",
     "StateLayoutError",
     "Totals",
+    "advance",
     "decide",
     "fold",
     "increment",
@@ -91,4 +93,5 @@ __all__ = [
     "state_to_bytes",
     "tell_baseline",
     "weigh",
+    "without_fastest",
 ]

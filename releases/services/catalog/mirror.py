@@ -1,12 +1,19 @@
 """One version of the registry as a row. Asks no registry."""
 
+import json
+import logging
 from collections.abc import Mapping
+from typing import Any
 
+from releases.domain import composition
 from releases.domain.errors import Invalid
 from releases.domain.version import SemanticVersion
 from releases.models import ModelVersion, RegisteredModel
 from releases.ports import RegisteredVersion
 
+logger = logging.getLogger(__name__)
+
+LARGEST_COMPOSITION = 200_000
 SEMANTIC_TAG = "semantic_version"
 _LONGEST_PRERELEASE = 100
 
@@ -39,11 +46,28 @@ def new_row(model: RegisteredModel, registered: RegisteredVersion) -> ModelVersi
         source=registered.source[:500],
         description=registered.description,
         signature=None if registered.signature is None else dict(registered.signature),
+        composition=_composition(registered),
         metrics=dict(registered.metrics),
         tags=dict(registered.tags),
         aliases=list(registered.aliases),
         registered_at=registered.created_at,
     )
+
+
+def _composition(registered: RegisteredVersion) -> dict[str, Any] | None:
+    """The document, if it is one that can be read and stored; else the version is shown like any other, and
+    validation says what is wrong with it."""
+    if registered.composition is None:
+        return None
+    try:
+        composition.parse(registered.composition)
+        text = json.dumps(registered.composition, allow_nan=False)
+    except (Invalid, ValueError, TypeError) as error:
+        logger.warning("composition of %s version %d: %s", registered.name, registered.number, error)
+        return None
+    if len(text) > LARGEST_COMPOSITION or "\\u0000" in text:
+        return None
+    return dict(registered.composition)
 
 
 def name_row(row: ModelVersion, taken: Mapping[str, int]) -> None:

@@ -5,6 +5,7 @@ One module per kind of mutation; pages, API and shell call the same functions.
 
 from releases.services.commands.acting import act, allowed_acts
 from releases.services.commands.approving import decide_approval
+from releases.services.commands.composing import compose_newer
 from releases.services.commands.endpoints import lift_hold, return_to_previous
 from releases.services.commands.filing import check_request, file_release
 from releases.services.commands.place_changes import change_whole_environment
@@ -29,6 +30,7 @@ __all__ = [
     "change_environment",
     "change_whole_environment",
     "check_request",
+    "compose_newer",
     "connect",
     "decide_approval",
     "disconnect",

@@ -7,8 +7,11 @@ from datetime import datetime
 from releases.domain.version import Change
 from releases.models import Endpoint, ModelVersion, RegisteredModel, Release
 from releases.services import find
+from releases.services.queries import offers
 from releases.services.queries.comparison import Comparison, compare
+from releases.services.queries.composition import CompositionView, view
 from releases.services.queries.endpoints import Endpoints, endpoints
+from releases.services.queries.offers import Offer
 from tenants.access import Actor
 
 MOST_RELEASES = 30
@@ -52,6 +55,13 @@ class VersionPage:
     comparison: Comparison
     serves_in: list[str]
     releases: list[Release]
+    made: CompositionView | None
+    offers: list[Offer]
+
+    @property
+    def is_composing(self) -> bool:
+        """Whether the page will change by itself soon."""
+        return any(offer.is_running for offer in self.offers)
 
 
 def model_rows(actor: Actor) -> list[ModelRow]:
@@ -105,12 +115,15 @@ def version_page(actor: Actor, model_name: str, text: str) -> VersionPage:
     releases = Release.objects.filter(version=version).select_related(
         "endpoint__environment", "endpoint__model", "stable", "version"
     )
+    made = view(version)
     return VersionPage(
         version=version,
         before=before,
         comparison=compare(before, version),
         serves_in=[endpoint.environment.name for endpoint in serving.order_by("environment__position")],
         releases=list(releases.order_by("-id")[:MOST_RELEASES]),
+        made=made,
+        offers=[*offers.of_base(version, made), *offers.of_member(version)],
     )
 
 

@@ -13,6 +13,7 @@ from releases.services.approvals import counts, gates
 from releases.services.commands import allowed_acts
 from releases.services.history import is_whole
 from releases.services.queries.banner import Banner, Facts, banner_of
+from releases.services.queries.beside import Line, beside
 from releases.services.queries.buttons import WITH_TRAFFIC, Button, buttons_of
 from releases.services.queries.comparison import Comparison, compare
 from releases.services.queries.key_figures import KeyFigures, hold_of, key_figures
@@ -38,6 +39,7 @@ class ReleasePage:
     figures: charts.Figures
     forecast: Forecast | None
     key: KeyFigures
+    beside: list[Line]
     checks: list[ValidationCheck]
     approvals: list[tuple[Approval, bool]]
     transitions: tuple[Transition, ...]
@@ -206,6 +208,7 @@ def release_page(actor: Actor, release_id: str, now: datetime) -> ReleasePage:
         figures=figures,
         forecast=outlook.forecast,
         key=key_figures(series, figures.percentiles, (hold_left, hold_ends)),
+        beside=beside(release, series) if not series.is_empty else [],
         checks=list(ValidationCheck.objects.filter(release=release).order_by("-stage", "position")),
         approvals=[(decision, counts(decision, release)) for decision in decisions],
         transitions=transitions,

@@ -38,16 +38,17 @@ _LATENCIES = """
     GROUP BY arm, bin
     ORDER BY 2
 """
-_PREDICTIONS = """
+_SUMS = """
     SELECT arm, array_agg(total ORDER BY position)
     FROM (
         SELECT arm, position, sum(amount) AS total
-        FROM releases_sample, unnest(prediction_counts) WITH ORDINALITY AS bin(amount, position)
+        FROM releases_sample, unnest({column}) WITH ORDINALITY AS bin(amount, position)
         WHERE release_id = %(release)s
         GROUP BY 1, 2
     ) AS bins
     GROUP BY arm
 """
+_PREDICTIONS, _BESIDE = (_SUMS.format(column=column) for column in ("prediction_counts", "beside_counts"))
 _COMPARISONS = (ERRORS_VS_STABLE, LATENCY_VS_STABLE, PREDICTIONS_VS_STABLE)
 
 
@@ -55,7 +56,8 @@ _COMPARISONS = (ERRORS_VS_STABLE, LATENCY_VS_STABLE, PREDICTIONS_VS_STABLE)
 class ArmSeries:
     """One arm. `at` are Unix seconds at the end of each bin; counts are of the bin, not cumulative.
     `by_rule`: the evidence of each comparison, the highest of the bin, NaN where it was off.
-    `predictions`: all of them, per bin of predictions."""
+    `predictions`: all of them, per bin of predictions. `beside`: all that was counted beside the model, in
+    the order of `judge.BESIDE`; empty when nothing was."""
 
     at: Floats = field(default_factory=lambda: np.zeros(0))
     requests: Floats = field(default_factory=lambda: np.zeros(0))
@@ -67,6 +69,7 @@ class ArmSeries:
     latency_at: Floats = field(default_factory=lambda: np.zeros(0))
     latency: Floats = field(default_factory=lambda: np.zeros((0, 0)))
     predictions: Floats = field(default_factory=lambda: np.zeros(0))
+    beside: Floats = field(default_factory=lambda: np.zeros(0))
 
     def requests_per_second(self, window: float = 30.0) -> float | None:
         """Over the newest `window` seconds; None without a sample."""
@@ -91,7 +94,7 @@ class Series:
 
 
 def series_of(release_id: str) -> Series:
-    """All samples of a release in at most MOST_BINS bins; four queries."""
+    """All samples of a release in at most MOST_BINS bins; five queries."""
     ends = Sample.objects.filter(release=release_id).aggregate(first=Min("at"), last=Max("at"))
     if ends["first"] is None:
         return Series()
@@ -104,9 +107,11 @@ def series_of(release_id: str) -> Series:
         latencies = cursor.fetchall()
         cursor.execute(_PREDICTIONS, asked)
         predictions = dict(cursor.fetchall())
+        cursor.execute(_BESIDE, asked)
+        beside = dict(cursor.fetchall())
     return Series(
-        stable=_arm("stable", counts, latencies, predictions),
-        candidate=_arm("candidate", counts, latencies, predictions),
+        stable=_arm("stable", counts, latencies, predictions, beside),
+        candidate=_arm("candidate", counts, latencies, predictions, beside),
     )
 
 
@@ -115,6 +120,7 @@ def _arm(
     counts: list[tuple[object, ...]],
     latencies: list[tuple[object, ...]],
     predictions: Mapping[str, object],
+    beside: Mapping[str, object],
 ) -> ArmSeries:
     columns = np.array([row[1:] for row in counts if row[0] == arm], dtype=np.float64).reshape(-1, 9).T
     slow = [row for row in latencies if row[0] == arm]
@@ -131,4 +137,5 @@ def _arm(
         latency_at=np.array([row[1] for row in whole], dtype=np.float64),
         latency=np.array([row[2] for row in whole], dtype=np.float64).reshape(len(whole), size),
         predictions=np.array(predictions.get(arm, ()), dtype=np.float64),
+        beside=np.array(beside.get(arm, ()), dtype=np.float64),
     )

@@ -41,6 +41,8 @@ CHECKS = (
     Check("artifact", origin.artifact, ("version",)),
     Check("preflight", target.preflight, ("artifact",)),
     Check("pickle", contents.pickle, ("artifact",)),
+    Check("code", contents.code, ("artifact",)),
+    Check("members", contents.members, ("artifact",)),
     Check("signature", contract.signature, ("version",)),
     Check("loads", contents.loads, ("artifact", "pickle")),
     Check("metrics", quality.metrics, ("version",)),

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from releases.domain.judge import Increments, Totals, increment
+from releases.domain.judge import BESIDE, Increments, Totals, advance, increment, without_fastest
 
 BOUNDS = (5.0, 10.0)
 amounts = st.integers(0, 10_000)
@@ -123,3 +123,120 @@ def test_increments_are_never_negative_nor_more_than_happened(before, after):
     got = increment(totals(0.0, *before), totals(1.0, *after))
     assert 0 <= got.errors <= got.requests <= sum(after[:3])
     assert min(got.latency_ms) >= 0
+
+
+# ---- answers from the cache ------------------------------------------------------------------------
+def with_hits(at, hits, ok=0, errors=0, latency_ms=(0, 0, 0), **more):
+    """A reading at which so many answers came from the cache since the beginning; None: nobody told."""
+    beside = () if hits is None else (hits, *[0] * (len(BESIDE) - 1))
+    return replace(totals(at, ok, 0, errors, latency_ms), beside=beside, **more)
+
+
+def followed(taken):
+    """The increments of readings that follow each other, and what is remembered at the end."""
+    remembered, got = taken[0], []
+    for reading in taken[1:]:
+        step, remembered = advance(remembered, reading)
+        got.append(step)
+    return got, remembered
+
+
+def test_answers_from_the_cache_are_taken_out_of_requests_and_of_the_fastest_buckets():
+    before = with_hits(1.0, 5, ok=10, latency_ms=(6, 4, 0))
+    after = with_hits(2.0, 25, ok=40, errors=3, latency_ms=(20, 16, 7))
+    got, remembered = advance(before, after)
+    assert (got.requests, got.errors) == (13, 3)
+    assert got.latency_ms == (0, 6, 7)  # all 14 of the first bucket, and 6 of the second
+    assert got.beside[0] == 20
+    assert (remembered.owed, remembered.owed_latencies) == (0, 0)
+
+
+def test_hits_that_the_gateway_has_not_counted_yet_are_owed_until_it_has():
+    got, remembered = followed(
+        [
+            with_hits(1.0, 0),
+            with_hits(2.0, 7, ok=5, latency_ms=(2, 0, 0)),
+            with_hits(3.0, 7, ok=9, latency_ms=(9, 0, 0)),
+        ]
+    )
+    assert [one.requests for one in got] == [0, 2]
+    assert [one.latency_ms for one in got] == [(0, 0, 0), (2, 0, 0)]
+    assert (remembered.owed, remembered.owed_latencies) == (0, 0)
+
+
+def test_model_server_that_is_silent_keeps_its_last_word_and_catches_up():
+    got, _ = followed([with_hits(1.0, 10, ok=10), with_hits(2.0, None, ok=20), with_hits(3.0, 28, ok=40)])
+    assert [one.requests for one in got] == [10, 2]
+    assert got[0].beside == ()
+    assert got[1].beside[0] == 18
+
+
+def test_model_server_that_began_anew_counts_from_zero_and_a_gateway_owes_nothing():
+    got, remembered = followed([with_hits(1.0, 50, ok=60), with_hits(2.0, 3, ok=70)])
+    assert got[0].requests == 7
+    got, remembered = followed([with_hits(1.0, 50, ok=60, owed=9), with_hits(2.0, 58, ok=5)])
+    assert (got[0].requests, got[0].continuous, remembered.owed) == (0, False, 0)
+
+
+def test_hits_that_no_server_can_have_counted_take_nothing_out():
+    got, remembered = advance(with_hits(1.0, 0, ok=0), with_hits(2.0, 10**15, ok=5))
+    assert (got.requests, got.beside, remembered.owed) == (5, (), 0)
+
+
+answers = st.lists(st.tuples(amounts, amounts, amounts), min_size=1, max_size=12)
+
+
+@given(answers, st.lists(st.integers(0, 2), max_size=12), st.lists(st.booleans(), max_size=12))
+def test_hits_are_taken_out_once_whatever_the_skew_and_the_silence(run, lags, silences):
+    """Each second the model answers, the cache answers, and some fail. The gateway's counts lag behind the
+    model server's by some seconds and its histogram by one more, and the model server is silent now and then;
+    at the end all are up to date."""
+    seconds = len(run) + 3
+    run = [*run, *[(0, 0, 0)] * 3]
+    lags, silences = [*lags, *[0] * seconds], [*silences, *[False] * seconds]
+    done = [tuple(map(sum, zip(*run[:n], strict=True))) if n else (0, 0, 0) for n in range(seconds + 1)]
+    seen, timed, taken = 0, 0, [with_hits(0.0, 0)]
+    for second in range(1, seconds + 1):
+        is_last = second == seconds
+        timed = second if is_last else seen
+        seen = second if is_last else max(seen, second - lags[second - 1])
+        silent = silences[second - 1] and not is_last
+        model, hits, errors = done[seen]
+        taken.append(
+            with_hits(
+                float(second),
+                None if silent else done[second][1],
+                ok=model + hits,
+                errors=errors,
+                latency_ms=(done[timed][1], done[timed][0] + done[timed][2], 0),
+            )
+        )
+    got, remembered = followed(taken)
+    model, hits, errors = done[-1]
+    assert all(one.requests >= one.errors >= 0 and min(one.latency_ms) >= 0 for one in got)
+    assert sum(one.requests for one in got) - remembered.owed == model + errors
+    assert sum(sum(one.latency_ms) for one in got) - remembered.owed - remembered.owed_latencies == (
+        model + errors
+    )
+    assert sum(one.beside[0] for one in got if one.beside) == hits
+    if not any(silences[: len(run)]):
+        assert remembered.owed == 0
+
+
+@given(st.lists(st.tuples(amounts, st.integers(0, 20_000) | st.none(), amounts), min_size=2, max_size=12))
+def test_no_reading_whatever_makes_a_figure_negative(run):
+    """Hits and answers of a process that contradicts itself, and begins anew now and then."""
+    taken = [
+        with_hits(float(at), hits, ok=ok, latency_ms=(fast, ok, 0)) for at, (ok, hits, fast) in enumerate(run)
+    ]
+    got, remembered = followed(taken)
+    assert all(one.requests >= 0 and min(one.latency_ms or (0,)) >= 0 for one in got)
+    assert min(remembered.owed, remembered.owed_latencies) >= 0
+
+
+@given(st.lists(amounts, max_size=6), amounts)
+def test_without_fastest_takes_so_many_and_from_the_front(latency, hits):
+    left = without_fastest(latency, hits)
+    assert sum(left) == max(0, sum(latency) - hits)
+    first = next((i for i, (was, now) in enumerate(zip(latency, left, strict=True)) if now), len(left))
+    assert left[first + 1 :] == tuple(latency[first + 1 :])

@@ -1,0 +1,45 @@
+"""The system checks of what is set for model processes: each bad value is named, secrets are not told."""
+
+import base64
+
+import pytest
+from pytest_django import Settings
+
+from mlops_portal.checks import check_beside_models
+
+KEY = base64.urlsafe_b64encode(bytes(range(224, 256))).decode()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "is_right"),
+    [
+        ("MODEL_CACHE_URL", "", True),
+        ("MODEL_CACHE_URL", "redis://127.0.0.1:6390/0", True),
+        ("MODEL_CACHE_URL", "rediss://:secret@cache.example", True),
+        ("MODEL_CACHE_URL", "127.0.0.1:6390", False),
+        ("MODEL_ENCRYPTION_KEY", KEY, True),
+        ("MODEL_ENCRYPTION_KEY", f"{KEY},{KEY}", True),
+        ("MODEL_ENCRYPTION_KEY", f"{KEY},", False),
+        ("MODEL_ENCRYPTION_KEY", KEY[:-4], False),
+        ("MODEL_ENCRYPTION_KEY", "not a key!", False),
+        ("FEATURE_STORE", "/var/lib/portal/feature-store", True),
+        ("FEATURE_STORE", "feature-store", False),
+        ("FEATURE_ONLINE_URL", "127.0.0.1:6390/1", True),
+        ("FEATURE_ONLINE_URL", "redis://127.0.0.1:6390/1", False),
+        ("FEATURE_ONLINE_URL", "127.0.0.1:6390", False),
+    ],
+)
+def test_settings_beside_models_with_a_bad_value_are_named(
+    settings: Settings, name: str, value: str, is_right: bool
+) -> None:
+    setattr(settings, name, value)
+    errors = check_beside_models()
+    assert [error.id for error in errors] == ([] if is_right else ["mlops_portal.E006"])
+    assert all(error.msg.startswith(f"{name} is ") for error in errors)
+    assert not any(KEY[:-4] in error.msg for error in errors)
+
+
+def test_redis_of_the_portal_is_none_for_models(settings: Settings) -> None:
+    settings.MODEL_CACHE_URL = settings.REDIS_URL
+    [error] = check_beside_models()
+    assert error.msg == "MODEL_CACHE_URL is the same as REDIS_URL."
