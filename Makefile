@@ -14,7 +14,7 @@ PRODUCTION := PORTAL_URL=https://portal.example PORTAL_ALLOWED_HOSTS=portal.exam
 	DATABASE_URL=postgresql://127.0.0.1:1/none REDIS_URL=redis://127.0.0.1:1/0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test test-survival test-browser test-cluster test-istio screenshots bench bench-judge bench-reconcile check openapi lock
+.PHONY: help demo demo-serving pipeline run test test-survival test-browser test-cluster test-istio screenshots bench bench-judge bench-reconcile bench-serving check openapi lock
 .DELETE_ON_ERROR:
 
 help: ## This list
@@ -22,6 +22,12 @@ help: ## This list
 
 demo: .venv/.installed $(MODELS)/.installed ## Release a good model and a bad one on real engines; KEEP=0 ends after the story
 	KEEP=$(KEEP) $(BIN)/python -m mlops_portal.demo
+
+demo-serving: .venv/.installed $(MODELS)/.installed ## Release an ensemble, a router, a cached, an encrypted and a feature-fetching model; KEEP=0 as above
+	KEEP=$(KEEP) $(BIN)/python -m mlops_portal.demo_serving
+
+pipeline: $(MODELS)/.installed ## Features, training, evaluation and a filed release on the running stack; RUN_ID=… executes a run once more
+	@$(MODELS)/bin/python -m pipelines.release --run-id "$(RUN_ID)"
 
 run: .venv/.installed $(MODELS)/.installed ## The whole stack with what is in var/, until Ctrl-C
 	@$(BIN)/python -m mlops_portal.stack run
@@ -46,10 +52,13 @@ test-istio: .venv/.developer $(CLUSTER)/kubebox $(CLUSTER)/istiod ## Tenants and
 screenshots: .venv/.developer ## Pictures of the running portal into var/screenshots, light and dark, desk and phone
 	$(BIN)/python -m tests.browser.screenshots
 
-bench: bench-reconcile bench-judge ## All benchmarks; each also writes var/bench/<name>.json
+bench: bench-reconcile bench-serving bench-judge ## All benchmarks; each also writes var/bench/<name>.json
 
 bench-judge: .venv/.developer ## What the judge promises, simulated, beside Flagger's and Argo's rules; about 10 minutes
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m bench.judge
+
+bench-serving: .venv/.developer $(MODELS)/.installed ## What each block costs over the bare model, under MLServer, Redis and Feast
+	$(BIN)/python -m bench.serving
 
 bench-reconcile: .venv/.developer ## One pass over 1, 100 and 1,000 running canaries
 	$(BIN)/python -m bench.reconcile

@@ -1,7 +1,6 @@
 """Registers a logged model through the portal's REST API, which gives it its semantic version.
 
-The version is given there and not here: two that register at once never get the same. Knows three calls
-of the API and no more.
+The version is given there and not here: two that register at once never get the same.
 """
 
 from collections.abc import Mapping
@@ -42,27 +41,32 @@ class Portal:
 
     def _registered(self, model: str, run_id: str, artifact_path: str, change: str, description: str) -> str:
         place = f"models/{quote(model, safe='')}/"
-        if self._call("GET", place).status_code == 404:
+        if self.call("GET", place).status_code == 404:
             # Somebody else may be a moment faster, which is as good.
-            self._call("POST", "models/", {"name": model, "description": description}, allowed=(409,))
+            self.call("POST", "models/", {"name": model, "description": description}, allowed=(409,))
         content = {
             "run_id": run_id,
             "artifact_path": artifact_path,
             "change": change,
             "description": description,
         }
-        answer = self._call("POST", f"{place}versions/", content)
+        answer = self.call("POST", f"{place}versions/", content)
         if answer.status_code == 404:
             raise Unreachable(f"the portal knows no model {model} of the tenant {self.tenant}")
         version: str = answer.json()["version"]
         return version
 
-    def _call(
-        self, method: str, place: str, content: Mapping[str, Any] | None = None, allowed: tuple[int, ...] = ()
+    def call(
+        self,
+        method: str,
+        place: str,
+        content: Mapping[str, Any] | None = None,
+        allowed: tuple[int, ...] = (),
+        headers: Mapping[str, str] | None = None,
     ) -> requests.Response:
         """One request; 404 and what is allowed come back, other failures raise `Unreachable`."""
         url = f"{self.url.rstrip('/')}/api/v1/tenants/{quote(self.tenant, safe='')}/{place}"
-        headers = {"Authorization": f"Bearer {self.token}"}
+        headers = {"Authorization": f"Bearer {self.token}", **(headers or {})}
         try:
             answer = requests.request(method, url, json=content, headers=headers, timeout=TIMEOUT_SECONDS)
         except requests.RequestException as error:
