@@ -99,6 +99,7 @@ def target_of(descriptor: str) -> str:
         (NEW, "no key in MODEL_ENCRYPTION_KEY opens this model"),
         ("no-key", "key 1 of 1 is not a Fernet key"),
     ],
+    ids=["none", "another", "no key"],  # without a key that differs each time
 )
 def test_encrypted_model_without_its_key_refuses_to_load(
     encrypted: Path, monkeypatch: pytest.MonkeyPatch, value: str | None, message: str

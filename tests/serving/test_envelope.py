@@ -238,6 +238,7 @@ def test_no_plain_text_is_in_the_sealed_folder(tmp_path: Path) -> None:
         ("short", "key 1 of 1 is not a Fernet key"),
         (f"{Fernet.generate_key().decode()},hunter2", "key 2 of 2 is not a Fernet key"),
     ],
+    ids=["none", "empty", "short", "second"],  # without a key that differs each time
 )
 def test_keys_that_are_missing_or_malformed_are_named_and_not_shown(value: str | None, message: str) -> None:
     with pytest.raises(CannotLoad, match=message) as raised:
