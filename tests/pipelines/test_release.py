@@ -39,7 +39,9 @@ def portal(
     """The portal over HTTP on a real MLflow; where it is, and CI's token."""
     ports = SimpleNamespace(registry=MLflowRegistry(MLflowConfig(mlflow_server)))
     monkeypatch.setattr(catalog.factory, "ports", lambda kind: ports)
-    _, token = factories.token(factories.cast().acme, Role.REQUESTER)
+    acme = factories.cast().acme
+    factories.environment(acme, "staging")
+    _, token = factories.token(acme, Role.REQUESTER)
     return {"PORTAL_URL": live_server.url, "PORTAL_TOKEN": token, "PORTAL_TENANT": "acme"}
 
 

@@ -217,8 +217,8 @@ def test_look_back_over_ten_hours_takes_three_queries(past: Past) -> None:
     first = past.release("1.1.0", seconds=100, candidate_errors=0.002)
     others = [past.release(f"1.{minor}.0") for minor in range(2, 11)]
     Release.objects.filter(endpoint=past.endpoint).update(latency_bounds=first.latency_bounds)
-    columns = "tenant_id, arm, seconds, requests, client_errors, errors, latency_counts, prediction_counts, beside_counts, "
-    columns += "missing, split_candidate"
+    columns = "tenant_id, arm, seconds, requests, client_errors, errors, latency_counts, prediction_counts, "
+    columns += "beside_counts, missing, split_candidate"
     with connection.cursor() as cursor:  # each of them an hour: the same hundred seconds again and again
         cursor.execute(
             f"INSERT INTO releases_sample (release_id, at, {columns}) "  # noqa: S608 - constants
