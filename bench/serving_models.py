@@ -9,6 +9,7 @@ import argparse
 import contextlib
 import json
 import os
+import shutil
 import statistics
 import sys
 import time
@@ -74,8 +75,8 @@ def composed(trained: Path, folder: Path, core: Mapping[str, Any], blocks: Mappi
     (work / MEMBERS_FOLDER).mkdir(parents=True)
     members = []
     for name in names:
-        place = work / MEMBERS_FOLDER / name
-        place.symlink_to(trained / name)
+        # A copy: MLflow refuses a link that leads out of the folder.
+        shutil.copytree(trained / name, work / MEMBERS_FOLDER / name)
         weight = 1 / len(names) if core["kind"] == "ensemble" else None
         members.append(Member(name, name, "1.0.0", 1, digest(trained / name), weight))
     prepared = compose.assemble(spec.load(file), members, work)
