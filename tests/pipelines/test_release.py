@@ -79,13 +79,14 @@ def test_pipeline_files_a_release_and_the_same_run_again_files_none(
     run_id = re.search(r"^run (\S+);", printed, re.MULTILINE)[1]  # type: ignore[index]
     assert run_id in release.note
     assert (release.version.version, release.endpoint.model.name) == ("1.0.0", "bottles")
-    [version] = MLflowRegistry(MLflowConfig(mlflow_server)).list_versions("bottles")
-    assert version.metrics["accuracy"] > 0.9
+    registry = MLflowRegistry(MLflowConfig(mlflow_server))
+    assert registry.get_version("bottles", 1).metrics["accuracy"] > 0.9
 
     again = executed("--run-id", run_id)
     assert again.startswith("pipeline: bottles 1.0.0 had been filed before for staging, validating: ")
     assert Release.objects.get() == release
     assert ModelVersion.objects.count() == 1
+    assert len(registry.list_versions("bottles")) == 1
     assert (tmp_path / "zenml").is_dir()
 
 
