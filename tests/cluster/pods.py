@@ -26,6 +26,15 @@ def running(api: Api, namespace: str, ref: str) -> list[dict[str, Any]]:
     )
 
 
+def crash(api: Api, namespace: str, ref: str) -> bool:
+    """Whether there are pods of the version, and all of them have ended at least once."""
+    found = [
+        status for pod in of(api, namespace, ref) for status in pod["status"].get("containerStatuses", [])
+    ]
+    model = [status for status in found if status["name"] == "model"]
+    return bool(model) and all(status["restartCount"] for status in model)
+
+
 def crashing(restarts: int, words: str, exit_code: int = 1, reason: str = "Error") -> Container:
     """The container `model` after so many ends, waiting to be started again."""
     ended = {"exitCode": exit_code, "reason": reason, "message": words, "containerID": "kwok://x"}

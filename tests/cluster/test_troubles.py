@@ -114,6 +114,7 @@ def test_candidate_that_never_starts_is_rolled_back_with_its_last_words_and_the_
     release = rig.run(rig.file(rig.register()), "deploying")
     candidate, _ = rig.refs(release)
     with pods.held(rig.api, rig.namespace, candidate, pods.crashing(4, "ModuleNotFoundError: vanished")):
+        until(lambda: pods.crash(rig.api, rig.namespace, candidate), "it crashes before anybody has looked")
         rig.run(release, "rolled_back")
     failed = rig.history_line(release, "rolling_back")
     assert failed.startswith("the deployment failed: the container model of wine-v1-1-0-0-model-")
