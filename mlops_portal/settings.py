@@ -49,7 +49,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
-    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "servestatic.middleware.ServeStaticMiddleware",
     "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -61,7 +61,7 @@ MIDDLEWARE = [
 ]
 
 ROOT_URLCONF = "mlops_portal.urls"
-WSGI_APPLICATION = "mlops_portal.wsgi.application"
+ASGI_APPLICATION = "mlops_portal.asgi.application"
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
@@ -84,6 +84,17 @@ DATABASES["default"]["OPTIONS"] = {
     "application_name": "mlops-portal",
     "connect_timeout": 5,
 }
+# The web process answers each request in a thread of its own: the pool bounds how many of them ask the
+# database at once, the others wait for their turn. Workers have few threads and fork: no pool there.
+DATABASE_POOL_SIZE = env.int("DATABASE_POOL_SIZE", 0)
+if DATABASE_POOL_SIZE:
+    DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
+    DATABASES["default"]["OPTIONS"]["pool"] = {
+        "min_size": 1,
+        "max_size": DATABASE_POOL_SIZE,
+        "timeout": 10.0,
+        "reconnect_timeout": 10.0,  # then whoever asks next tries anew: no back-off outlives an outage
+    }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 REDIS_URL = env.str("REDIS_URL", "redis://localhost:6379/0")
@@ -235,7 +246,7 @@ STATICFILES_DIRS = [
     # The charts' library as its Python package ships it: /static/plotly/plotly.min.js. Not imported.
     ("plotly", PLOTLY / "package_data"),
 ]
-WHITENOISE_USE_FINDERS = True
+SERVESTATIC_USE_FINDERS = True
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 SECURE_COOKIES = PORTAL_URL.startswith("https://")

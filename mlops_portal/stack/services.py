@@ -99,16 +99,17 @@ def mlflow(layout: Layout, given: Mapping[str, str], port: int) -> Program:
 
 
 def web(layout: Layout, address: str, port: int) -> Program:
-    """Pages and API under gunicorn."""
+    """Pages and API under uvicorn."""
     command = (
-        str(ENVIRONMENT_BIN / "gunicorn"),
-        "mlops_portal.wsgi",
-        *("--bind", f"{address}:{port}", "--worker-class", "gthread"),
-        *("--workers", "2", "--threads", "16", "--graceful-timeout", "10", "--no-control-socket"),
+        str(ENVIRONMENT_BIN / "uvicorn"),
+        "mlops_portal.asgi:application",
+        *("--host", address, "--port", str(port), "--workers", "2", "--timeout-graceful-shutdown", "10"),
+        *("--no-access-log", "--no-server-header", "--no-proxy-headers", "--lifespan", "off"),
         # Longer than any poll: a connection that ends while its next request is on the way is an error.
-        *("--keep-alive", "75"),
+        *("--timeout-keep-alive", "75"),
     )
-    return Program("web", with_launcher("web", command))
+    environment = {"DATABASE_POOL_SIZE": "16"}
+    return Program("web", with_launcher("web", command), environment=environment)
 
 
 def worker(queue: str, concurrency: int) -> Program:

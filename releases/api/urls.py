@@ -19,6 +19,7 @@ from releases.api.releases import ReleaseViews
 from releases.api.replays import RecordingViews, RetrospectiveViews
 from releases.api.schema import DocsView
 from releases.api.services import ServiceViews
+from releases.api.waiting import wait
 
 app_name = "api"
 
@@ -55,7 +56,7 @@ def unknown_route(request: HttpRequest, rest: str = "") -> HttpResponse:
 
 release_routes: list[URLPattern] = [
     path("", ReleaseViews.as_view({"get": "retrieve"}), name="release"),
-    path("wait/", ReleaseViews.as_view({"get": "wait"}), name="wait"),
+    path("wait/", wait, name="wait"),
     *(
         path(f"{act}/", ReleaseViews.as_view({"post": act}), name=act)
         for act in ("approve", "reject", "pause", "resume", "promote", "abort")

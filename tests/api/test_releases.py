@@ -1,7 +1,6 @@
 """Releases over the API: their shape, filing once, ETags, waiting, filters, acts."""
 
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,7 +10,6 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils.dateparse import parse_datetime
 
-from releases.api import releases as views
 from releases.domain.release import Phase
 from releases.models import Release
 from tenants.roles import Role
@@ -242,62 +240,6 @@ def test_list_of_200_takes_as_many_queries_as_a_list_of_one(call: Call, scene: S
             factories.approval(ended, scene.cast.ben)
     assert queries() == few
     assert len(call("get", "releases/?limit=200&active=false").json()["results"]) == 200
-
-
-# ---- waiting ---------------------------------------------------------------------------------------
-def test_wait_release_that_has_ended_answers_at_once(call: Call) -> None:
-    began = time.monotonic()
-    shown = call("get", "releases/{ended}/wait/").json()
-    assert shown["phase"] == "rolled_back"
-    assert time.monotonic() - began < 1
-
-
-@pytest.mark.django_db(transaction=True)
-def test_wait_answers_soon_after_the_phase_is_reached(transactional_db: None) -> None:
-    scene = Scene()
-
-    def finish() -> None:
-        time.sleep(0.7)
-        Release.objects.filter(pk=scene.canary.pk).update(phase=Phase.SUCCEEDED.value)
-        connection.close()
-
-    other = threading.Thread(target=finish)
-    other.start()
-    began = time.monotonic()
-    path = scene.path("releases/{canary}/wait/?phase=succeeded,rolled_back&timeout=20")
-    answer = send("get", path, scene.tokens[Role.VIEWER][1])
-    took = time.monotonic() - began
-    other.join()
-    assert (answer.status_code, answer.json()["phase"]) == (200, "succeeded")
-    assert 0.6 < took < 3
-
-
-@pytest.mark.django_db(transaction=True)
-def test_wait_time_is_over_answers_the_release_as_it_is(transactional_db: None) -> None:
-    scene = Scene()
-    began = time.monotonic()
-    answer = send("get", scene.path("releases/{canary}/wait/?timeout=1"), scene.tokens[Role.VIEWER][1])
-    assert (answer.status_code, answer.json()["phase"]) == (200, "canary")
-    assert 0.9 < time.monotonic() - began < 3
-
-
-@pytest.mark.django_db(transaction=True)
-def test_wait_holds_no_database_connection(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    scene = Scene()
-    open_while_asleep: list[bool] = []
-    monkeypatch.setattr(
-        views.time, "sleep", lambda seconds: open_while_asleep.append(connection.connection is not None)
-    )
-    views.wait_for(lambda: Release.objects.get(pk=scene.canary.pk), {"succeeded"}, 0.05)
-    assert open_while_asleep
-    assert not any(open_while_asleep)
-
-
-@pytest.mark.parametrize(
-    "query", ["timeout=0", "timeout=61", "timeout=x", "phase=flying", "phase=,", "pase=x"]
-)
-def test_wait_bad_query_is_422(call: Call, query: str) -> None:
-    assert_problem(call("get", "releases/{canary}/wait/?" + query), 422, "invalid")
 
 
 # ---- acting ----------------------------------------------------------------------------------------
