@@ -127,6 +127,7 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 10.0,
         "options": {"expires": 10},
     },
+    "forget": {"task": "releases.tasks.forget", "schedule": 3600.0, "options": {"expires": 3600}},
     "notify": {"task": "releases.tasks.notify", "schedule": 2.0, "options": {"expires": 2}},
 }
 

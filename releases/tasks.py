@@ -32,6 +32,7 @@ from releases.services import (
     watchdog,
 )
 from releases.services.artifacts import ArtifactStore, restore
+from releases.services.commands import idempotency
 from releases.services.converge import Errands
 from releases.services.lanes import Lanes
 from releases.services.reconcile import free_leases, now, places_due
@@ -151,6 +152,12 @@ def _read_baselines(place: str, environments: list[Environment]) -> None:
 def notify() -> None:
     """Every two seconds: callbacks that are due."""
     notifications.deliver(ports(LOCAL).notifier, now())
+
+
+@shared_task
+def forget() -> None:
+    """Every hour: what need not be known any longer."""
+    logger.info("%d idempotency keys were too old and are forgotten", idempotency.forget(now()))
 
 
 @shared_task

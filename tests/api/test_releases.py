@@ -11,7 +11,8 @@ from django.test.utils import CaptureQueriesContext
 from django.utils.dateparse import parse_datetime
 
 from releases.domain.release import Phase
-from releases.models import Release
+from releases.models import IdempotencyKey, Release
+from releases.services.commands import idempotency
 from tenants.roles import Role
 from tests import factories
 from tests.api.conftest import HERE, Call, Scene, assert_documented, send
@@ -110,6 +111,19 @@ def test_file_same_key_of_another_caller_is_another_key(call: Call) -> None:
     call("post", "releases/", Role.REQUESTER, body=FILED, Idempotency_Key="run-1")
     answer = call("post", "releases/", Role.OPERATOR, body=FILED, Idempotency_Key="run-1")
     assert_problem(answer, 409, "release_active")
+
+
+def test_file_key_of_a_week_ago_may_be_used_for_something_new(call: Call, scene: Scene) -> None:
+    filed = call("post", "releases/", body=FILED, Idempotency_Key="run-1").json()["id"]
+    old = IdempotencyKey.objects.get()
+    IdempotencyKey.objects.update(created_at=old.created_at - idempotency.KEPT)
+    Release.objects.filter(pk=filed).update(phase=Phase.CANCELLED.value)
+    answer = call("post", "releases/", body={**FILED, "note": "another"}, Idempotency_Key="run-1")
+    assert answer.status_code == 201
+    assert IdempotencyKey.objects.get().release_id == answer.json()["id"]
+    at = IdempotencyKey.objects.get().created_at
+    assert idempotency.forget(at + idempotency.KEPT - timedelta(seconds=1)) == 0
+    assert idempotency.forget(at + idempotency.KEPT) == 1
 
 
 @pytest.mark.parametrize("key", ["", "x" * 256, "tab\tin it"])
