@@ -9,6 +9,8 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, register
 
+SHORTEST_SECRET = 32
+
 
 @register()
 def check_model_ports(**kwargs: Any) -> list[CheckMessage]:
@@ -33,6 +35,19 @@ def check_urls(**kwargs: Any) -> list[CheckMessage]:
         for name in names
         if not (value := str(getattr(settings, name))).startswith(("http://", "https://"))
     ]
+
+
+@register()
+def check_mlflow_webhook(**kwargs: Any) -> list[CheckMessage]:
+    """The secret of MLflow's messages, if there is one, cannot be guessed; their window is a few minutes."""
+    found: list[tuple[str, str]] = []
+    secret, window = settings.MLFLOW_WEBHOOK_SECRET, settings.MLFLOW_WEBHOOK_WINDOW
+    if secret and len(secret) < SHORTEST_SECRET:  # its value is not told
+        hint = "Make one: python -c 'import secrets; print(secrets.token_urlsafe(32))'."
+        found.append((f"MLFLOW_WEBHOOK_SECRET has {len(secret)} characters.", hint))
+    if not 10 <= window <= 3600:
+        found.append((f"MLFLOW_WEBHOOK_WINDOW is {window}.", "Give 10 to 3600 seconds; 300 is usual."))
+    return [Error(said, hint=hint, id="mlops_portal.E007") for said, hint in found]
 
 
 @register()

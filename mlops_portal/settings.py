@@ -132,6 +132,12 @@ CELERY_BEAT_SCHEDULE = {
 }
 
 MLFLOW_TRACKING_URI = env.str("MLFLOW_TRACKING_URI", "http://127.0.0.1:5000")
+# What MLflow signs its messages to /webhooks/mlflow/ with (`manage.py connect_mlflow` tells it). The embedded
+# stack makes one at its first start and keeps it in var/secrets; production sets its own, at least 32
+# characters. Empty: no message is taken, and versions are found by polling.
+MLFLOW_WEBHOOK_SECRET = env.str("MLFLOW_WEBHOOK_SECRET", "")
+# How many seconds a message may be older or newer than the portal's clock; so long ids are remembered.
+MLFLOW_WEBHOOK_WINDOW = env.int("MLFLOW_WEBHOOK_WINDOW", 300)
 
 # The local serving target: MLServer processes under the supervisor, behind Envoy.
 GATEWAY_URL = env.str("GATEWAY_URL", "http://127.0.0.1:8080").rstrip("/")

@@ -158,6 +158,7 @@ def notify() -> None:
 def forget() -> None:
     """Every hour: what need not be known any longer."""
     logger.info("%d idempotency keys were too old and are forgotten", idempotency.forget(now()))
+    logger.info("%d messages of the registry are too old to come again", catalog.forget_messages(now()))
 
 
 @shared_task
@@ -209,6 +210,13 @@ def heavy_examine(environment_id: int) -> None:
 def heavy_compose(recomposition_id: int) -> None:
     """Compose a model again with a newer member, and register it."""
     composing.compose(recomposition_id, ports(LOCAL), now)
+
+
+@shared_task
+def look_where_asked() -> None:
+    """The registry told of a change. In a lane, because a registry that hangs must not hold up the passes;
+    one lane is enough, for it goes on until nothing is asked for."""
+    lanes.start("registry", lambda: catalog.look_where_asked(ports(LOCAL).registry, now))
 
 
 @shared_task

@@ -7,7 +7,7 @@ import pwd
 from collections.abc import Collection, Mapping
 
 from mlops_portal.stack import gateway, postgres, redis_server
-from mlops_portal.stack.addresses import LOOPBACK, bind_address
+from mlops_portal.stack.addresses import LOOPBACK, bind_address, kept_secret
 from mlops_portal.stack.layout import ENVIRONMENT_BIN, Layout
 from mlops_portal.stack.postgres import database_url, with_database
 from mlops_portal.stack.programs import Program, with_launcher
@@ -94,6 +94,11 @@ def mlflow(layout: Layout, given: Mapping[str, str], port: int) -> Program:
         "MLFLOW_BACKEND_STORE_URI": mlflow_store(layout, given),
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         "MLFLOW_TRACKING_URI": "",
+        # It keeps the secret of its webhook encrypted with this, and may send to the portal beside it.
+        "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY": given.get("MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY")
+        or kept_secret(layout.secrets, "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY"),
+        "MLFLOW_WEBHOOK_ALLOWED_SCHEMES": "http,https",
+        "MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS": "true",
     }
     return Program("mlflow", with_launcher("mlflow", command), environment=environment, whole_group=True)
 

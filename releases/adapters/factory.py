@@ -30,6 +30,7 @@ from releases.adapters.preflight.local import LocalPreflight
 from releases.adapters.preflight.seldon import SeldonPreflight
 from releases.adapters.probe.subprocess import SubprocessProbe, SubprocessProbeConfig
 from releases.adapters.registry.mlflow import MLflowConfig, MLflowRegistry
+from releases.adapters.registry.mlflow_webhooks import MLflowWebhooks
 from releases.adapters.router.envoy import EnvoyRouter, EnvoyRouterConfig
 from releases.adapters.router.istio import IstioRouter
 from releases.adapters.seldon_place import SeldonPlace
@@ -38,7 +39,7 @@ from releases.adapters.target.seldon import SeldonTarget
 from releases.domain.connection import KubernetesConnection
 from releases.domain.errors import Invalid
 from releases.models import Environment, KubernetesPlace
-from releases.ports import MetricSource, Missing, Ports, Unreachable
+from releases.ports import MetricSource, Missing, Ports, RegistryWebhooks, Unreachable
 from tenants import traffic_keys
 
 # A model server that wrote byte code next to a model's code would change the artifact's digest.
@@ -198,6 +199,11 @@ def _metrics(config: SeldonConfig, cluster: Cluster) -> MetricSource:
 def _examine(source: MetricSource) -> None:
     if source.read(["anything"])["anything"] is Missing.UNREACHABLE:
         raise Unreachable("the metric source does not answer")
+
+
+def registry_webhooks() -> RegistryWebhooks:
+    """What has the registry tell by itself; only the command that sets it up needs it."""
+    return MLflowWebhooks(settings.MLFLOW_TRACKING_URI)
 
 
 @cache

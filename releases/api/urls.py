@@ -20,6 +20,7 @@ from releases.api.replays import RecordingViews, RetrospectiveViews
 from releases.api.schema import DocsView
 from releases.api.services import ServiceViews
 from releases.api.waiting import wait
+from releases.api.webhooks import mlflow
 
 app_name = "api"
 
@@ -126,6 +127,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("healthz", healthz, name="healthz"),
     path("readyz", readyz, name="readyz"),
     path("metrics", metrics, name="metrics"),
+    path("webhooks/mlflow/", mlflow, name="mlflow-webhook"),
     path("api/v1/schema/", SpectacularAPIView.as_view(), name="schema"),
     path("api/v1/docs/", DocsView.as_view(), name="docs"),
     path("api/v1/tenants/<name:tenant>/", include(tenant_routes)),

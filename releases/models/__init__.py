@@ -2,7 +2,7 @@
 
 from releases.models.catalog import ModelVersion, RegisteredModel
 from releases.models.composing import Recomposition
-from releases.models.delivery import ComponentHealth, Delivery, IdempotencyKey
+from releases.models.delivery import ComponentHealth, Delivery, IdempotencyKey, RegistryMessage
 from releases.models.kubernetes import AutoscalingPolicy, KubernetesPlace, ReleaseManifest
 from releases.models.places import Deployment, Endpoint, Environment, Hold
 from releases.models.record import Approval, Sample, Transition, ValidationCheck
@@ -23,6 +23,7 @@ __all__ = [
     "ModelVersion",
     "Recomposition",
     "RegisteredModel",
+    "RegistryMessage",
     "Release",
     "ReleaseManifest",
     "Sample",

@@ -1,4 +1,5 @@
-"""What crosses the edge: remembered idempotency keys, callbacks to deliver, health that was seen."""
+"""What crosses the edge: remembered idempotency keys, messages that came in, callbacks to deliver, health
+that was seen."""
 
 from django.db import models
 
@@ -25,6 +26,17 @@ class IdempotencyKey(models.Model):
 
     def __str__(self) -> str:
         return self.key
+
+
+class RegistryMessage(models.Model):
+    """A message of the registry that was taken: a second one with its id is a replay. Kept until its time
+    stamp alone would refuse it."""
+
+    delivery = models.CharField(max_length=100, primary_key=True)
+    expires_at = models.DateTimeField(db_index=True)
+
+    def __str__(self) -> str:
+        return self.delivery
 
 
 class Delivery(models.Model):
