@@ -12,7 +12,15 @@ from rest_framework.response import Response
 
 from releases.api.answers import ForecastSerializer, ReleaseSerializer
 from releases.api.pagination import Pages
-from releases.api.requests import ActForm, DecisionForm, NoQuery, ReleaseForm, ReleaseQuery
+from releases.api.requests import (
+    ActForm,
+    DecisionForm,
+    NoQuery,
+    RejectionForm,
+    ReleaseForm,
+    ReleaseQuery,
+    StrictSerializer,
+)
 from releases.api.schema import described, header, listed
 from releases.api.tenant import TenantViewSet
 from releases.domain.release import ACTIVE, TERMINAL, Act
@@ -21,7 +29,12 @@ from releases.services import commands, document, find, forecasts
 from tenants.roles import Capability
 
 COLUMNS = {"model": "endpoint__model__name", "environment": "endpoint__environment__name", "phase": "phase"}
-KEY = header("Idempotency-Key", "At most 255 characters; the same key and body answers the same release.")
+KEY = header(
+    "Idempotency-Key",
+    "At most 255 characters; the same key and body answers the same release, for seven days.",
+    maxLength=255,
+    pattern="^[!-~]([ -~]*[!-~])?$",
+)
 MATCH = header("If-None-Match", "The ETag of what you have; 304 while nothing has changed.")
 
 
@@ -98,12 +111,12 @@ class ReleaseViews(TenantViewSet):
     @described("approve_releases", ReleaseSerializer, summary="Approve", form=DecisionForm)
     def approve(self, request: Request, tenant: str, release: str) -> Response:
         """Agree to the plan and the digest as they are now."""
-        return self._decide(release, approve=True)
+        return self._decide(release, DecisionForm, approve=True)
 
-    @described("reject_releases", ReleaseSerializer, summary="Reject", form=DecisionForm)
+    @described("reject_releases", ReleaseSerializer, summary="Reject", form=RejectionForm)
     def reject(self, request: Request, tenant: str, release: str) -> Response:
         """Refuse the release; before traffic it ends, later it rolls back."""
-        return self._decide(release, approve=False)
+        return self._decide(release, RejectionForm, approve=False)
 
     @described("pause_releases", ReleaseSerializer, summary="Keep the split and stop the clock", form=ActForm)
     def pause(self, request: Request, tenant: str, release: str) -> Response:
@@ -129,9 +142,9 @@ class ReleaseViews(TenantViewSet):
         changed = commands.act(self.actor, release, act, **self.content(ActForm), at=self.now())
         return Response(with_forecast(changed, self.now()))
 
-    def _decide(self, release: str, *, approve: bool) -> Response:
-        form = self.content(DecisionForm)
-        changed = commands.decide_approval(self.actor, release, approve=approve, **form, at=self.now())
+    def _decide(self, release: str, form: type[StrictSerializer], *, approve: bool) -> Response:
+        said = self.content(form)
+        changed = commands.decide_approval(self.actor, release, approve=approve, **said, at=self.now())
         return Response(with_forecast(changed, self.now()))
 
 

@@ -26,7 +26,11 @@ WRITTEN = {
 }
 
 PAGING = (
-    OpenApiParameter("limit", int, description=f"1 to {LARGEST_LIMIT}; {DEFAULT_LIMIT} unless told."),
+    OpenApiParameter(
+        "limit",
+        {"type": "integer", "minimum": 1, "maximum": LARGEST_LIMIT},
+        description=f"1 to {LARGEST_LIMIT}; {DEFAULT_LIMIT} unless told.",
+    ),
     OpenApiParameter("cursor", str, description="From `next` or `previous` of another page."),
 )
 
@@ -76,9 +80,10 @@ def page_of(answer: Form) -> Form:
     return extend_schema_serializer(many=False)(page)
 
 
-def header(name: str, description: str) -> OpenApiParameter:
-    """A header of the request."""
-    return OpenApiParameter(name, OpenApiTypes.STR, OpenApiParameter.HEADER, description=description)
+def header(name: str, description: str, **schema: Any) -> OpenApiParameter:
+    """A header of the request, a text; `schema` says what it may be."""
+    of = {"type": "string", **schema}
+    return OpenApiParameter(name, of, OpenApiParameter.HEADER, description=description)
 
 
 class DocsView(SpectacularSwaggerSplitView):
