@@ -12,7 +12,7 @@ from rest_framework import serializers
 from releases.domain.forecast import ForecastKind
 from releases.domain.release import Phase
 from releases.domain.verdict import RuleState, VerdictKind
-from releases.models import ModelVersion
+from releases.models import Channel, DeliveryState, ModelVersion
 from tenants.roles import Role
 
 Fields = serializers.Serializer[Any]
@@ -197,6 +197,13 @@ class LinksSerializer(Fields):
     evidence = serializers.URLField()
 
 
+class CommitSerializer(Fields):
+    """A commit whose status tells how far the release is."""
+
+    repository = serializers.CharField(help_text="owner/name")
+    sha = serializers.CharField()
+
+
 class ReleaseSerializer(Fields):
     """A release."""
 
@@ -215,6 +222,7 @@ class ReleaseSerializer(Fields):
     split = SplitSerializer()
     step = serializers.IntegerField()
     digest = serializers.CharField(allow_null=True)
+    commit = CommitSerializer(allow_null=True)
     plan = PlanSerializer()
     approvals = GateSerializer()
     verdict = VerdictSerializer()
@@ -311,6 +319,21 @@ class ApprovalSerializer(Fields):
     digest = serializers.CharField(allow_null=True)
     counts = serializers.BooleanField()
     at = serializers.DateTimeField()
+
+
+class DeliverySerializer(Fields):
+    """One change of phase as it is told to one receiver."""
+
+    id = serializers.IntegerField()
+    channel = serializers.ChoiceField(Channel.values)
+    phase = serializers.ChoiceField([phase.value for phase in Phase])
+    sequence = serializers.IntegerField(help_text="Of the transition; `X-Portal-Delivery` ends in it.")
+    state = serializers.ChoiceField(DeliveryState.values)
+    attempts = serializers.IntegerField(help_text="Since it was filed, or last sent again by somebody.")
+    next_attempt_at = serializers.DateTimeField(allow_null=True)
+    delivered_at = serializers.DateTimeField(allow_null=True)
+    gave_up_at = serializers.DateTimeField(allow_null=True)
+    last_error = serializers.CharField(allow_blank=True)
 
 
 class ChainSerializer(Fields):

@@ -91,6 +91,16 @@ class MappingForm(StrictSerializer):
     rules = serializers.ListField(child=RuleForm(), max_length=len(TIERS) + 1)
 
 
+class CommitForm(StrictSerializer):
+    """The commit that the release was made from; it gets a status for each environment and model."""
+
+    repository = serializers.RegexField(
+        r"\A[A-Za-z0-9-]{1,39}/[A-Za-z0-9._-]{1,100}\Z",
+        help_text="owner/name; has to be allowed to the tenant.",
+    )
+    sha = serializers.RegexField(r"\A[0-9a-fA-F]{40}\Z")
+
+
 class ReleaseForm(StrictSerializer):
     """A release to be filed."""
 
@@ -100,6 +110,7 @@ class ReleaseForm(StrictSerializer):
     plan = PlanField(required=False, allow_null=True, default=None)
     note = serializers.CharField(max_length=LONGEST_TEXT, required=False, allow_blank=True, default="")
     callback_url = serializers.CharField(max_length=500, required=False, allow_blank=True, default="")
+    commit = CommitForm(required=False, allow_null=True, default=None)
 
 
 class ReasonForm(StrictSerializer):
@@ -153,6 +164,10 @@ class AuditQuery(AfterQuery):
 
 class NoQuery(StrictSerializer):
     """Nothing but the pagination."""
+
+
+class NoContent(StrictSerializer):
+    """Nothing: the address says it all."""
 
 
 class WaitQuery(StrictSerializer):
