@@ -241,7 +241,10 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
     # Named here because more than one answer has such a field.
-    "ENUM_NAME_OVERRIDES": {"VerdictKindEnum": "releases.api.answers.VERDICT_KINDS"},
+    "ENUM_NAME_OVERRIDES": {
+        "VerdictKindEnum": "releases.api.answers.VERDICT_KINDS",
+        "DeliveryStateEnum": "releases.models.DeliveryState",
+    },
     "SWAGGER_UI_SETTINGS": {"validatorUrl": None, "deepLinking": True},
 }
 
