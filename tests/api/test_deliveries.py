@@ -62,7 +62,11 @@ def test_resend_of_a_heard_one_conflicts(call: Call, scene: Scene) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["releases/{ended}/deliveries/{delivery}/resend/", "releases/{canary}/deliveries/9{delivery}/resend/"],
+    [
+        "releases/{ended}/deliveries/{delivery}/resend/",
+        "releases/{canary}/deliveries/9{delivery}/resend/",
+        "releases/{canary}/deliveries/99999999999999999999999999/resend/",
+    ],
 )
 def test_resend_of_what_the_release_has_not_is_not_found(call: Call, scene: Scene, path: str) -> None:
     assert call("post", path, body={}).status_code == 404

@@ -1,21 +1,27 @@
 """Callbacks and statuses of commits: in order, for a day, again when asked, and fair among tenants."""
 
 import json
-from dataclasses import dataclass, field
+import time
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 from pytest_django import Settings
 
+from releases import tasks
+from releases.adapters.notifier.webhook import WebhookConfig, WebhookNotifier
 from releases.domain.errors import Conflict, Forbidden, Invalid, NotFound
 from releases.domain.release import Phase
 from releases.models import Channel, Delivery, DeliveryState, Environment, RegisteredModel, Release
 from releases.ports import CommitStatus, Message, Refused, Unreachable
 from releases.services import commands, notifications
+from releases.services.lanes import Lanes
+from releases.services.reconcile import now
 from tenants.access import NotAllowed
 from tenants.models import Tenant
 from tests import factories
+from tests.adapters.engines import receiver
 from tests.fakes import FakeWorld
 from tests.services.rig import START
 
@@ -230,6 +236,33 @@ def test_turn_of_a_lane_is_over_after_ten_seconds(scene: Scene) -> None:
 
     scene.world.notifier.send = send  # type: ignore[method-assign]
     assert scene.turn() == 3
+
+
+@pytest.mark.django_db(transaction=True)
+def test_receivers_that_hang_hold_up_neither_the_task_nor_other_tenants(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    notifier = WebhookNotifier(WebhookConfig(allow_private=True, seconds=1.5))
+    ports = replace(scene.world.ports, notifier=notifier)
+    lanes = Lanes()
+    monkeypatch.setattr(tasks, "ports", lambda place: ports)
+    monkeypatch.setattr(tasks, "receivers", lanes)
+    scene.at = now()
+    with receiver() as hanging, receiver() as quick:
+        hanging.delay = 1.4
+        for number in range(6):
+            scene.release(name=f"slow-{number}", url=hanging.url)
+        ours = scene.release(scene.cast.globex, url=quick.url)
+        began = time.monotonic()
+        tasks.notify()
+        took = time.monotonic() - began
+        while not Delivery.objects.filter(release=ours, delivered_at__isnull=False).exists():
+            assert time.monotonic() - began < 1.2, "a tenant waits for another's receiver"
+            time.sleep(0.02)
+        assert took < 0.5
+        Delivery.objects.exclude(release=ours).update(gave_up_at=scene.at)
+        assert lanes._pool is not None
+        lanes._pool.shutdown()
 
 
 def test_commit_is_told_each_phase_beside_the_callbacks(scene: Scene) -> None:
