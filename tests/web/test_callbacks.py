@@ -76,6 +76,8 @@ def test_it_sends_again_and_says_so(told: Release, login: Login) -> None:
     assert "The callback of deploying is sent again within two seconds." in answer.content.decode()
     row.refresh_from_db()
     assert (row.gave_up_at, row.attempts) == (None, 0)
+    assert "Sent again as soon as its turn comes." in answer.content.decode()
+    assert address not in answer.content.decode()
     assert login("ada").get(address).status_code == 405
 
 
