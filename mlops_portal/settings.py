@@ -188,6 +188,12 @@ VALIDATION_MEMORY_MB = env.int("VALIDATION_MEMORY_MB", 4096)
 
 # Callbacks to addresses inside the portal's own network are refused unless allowed here.
 CALLBACK_ALLOW_PRIVATE = env.bool("CALLBACK_ALLOW_PRIVATE", False)
+# Statuses of commits: the portal's own token (it may need no more than to write commit statuses), and the
+# repositories in which each tenant may have them set: "acme=acme/*,shared/models;globex=globex/models".
+# A release that names a commit of another repository is refused.
+GITHUB_TOKEN = env.str("GITHUB_TOKEN", "")
+GITHUB_STATUS_REPOSITORIES = env.str("GITHUB_STATUS_REPOSITORIES", "")
+GITHUB_API_URL = env.str("GITHUB_API_URL", "https://api.github.com").rstrip("/")
 
 # ---- people --------------------------------------------------------------------------------------
 AUTH_USER_MODEL = "tenants.User"
@@ -235,7 +241,10 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
     # Named here because more than one answer has such a field.
-    "ENUM_NAME_OVERRIDES": {"VerdictKindEnum": "releases.api.answers.VERDICT_KINDS"},
+    "ENUM_NAME_OVERRIDES": {
+        "VerdictKindEnum": "releases.api.answers.VERDICT_KINDS",
+        "DeliveryStateEnum": "releases.models.DeliveryState",
+    },
     "SWAGGER_UI_SETTINGS": {"validatorUrl": None, "deepLinking": True},
 }
 

@@ -322,6 +322,26 @@ class Notifier(Protocol):
         """Deliver; raises `Unreachable` (try again) or `Refused` (never)."""
 
 
+@dataclass(frozen=True, slots=True)
+class CommitStatus:
+    """How far a release of a commit is: `state` is pending, success, failure or error; `context` names the
+    release's place, `target_url` its page; `description` has at most 140 characters."""
+
+    repository: str
+    sha: str
+    state: str
+    context: str
+    description: str
+    target_url: str
+
+
+class CommitStatuses(Protocol):
+    """Tells a code host."""
+
+    def set(self, status: CommitStatus) -> None:
+        """Set the status of this context; raises `Unreachable` (try again) or `Refused` (never)."""
+
+
 # ---- models, looked at from outside ----------------------------------------------------------------
 @dataclass(frozen=True, slots=True)
 class ModelReport:
@@ -391,6 +411,7 @@ class Ports:
     probe: ModelProbe
     gateway: ModelGateway
     notifier: Notifier
+    statuses: CommitStatuses
     mirror: ArtifactMirror
     preflight: Preflight
     guard: Guard

@@ -45,6 +45,7 @@ PASSES_PER_TICK = 5
 LOCAL = "local"
 
 lanes = Lanes()
+receivers = Lanes(most=8)
 
 
 def artifact_store() -> ArtifactStore:
@@ -150,8 +151,10 @@ def _read_baselines(place: str, environments: list[Environment]) -> None:
 
 @shared_task
 def notify() -> None:
-    """Every two seconds: callbacks that are due."""
-    notifications.deliver(ports(LOCAL).notifier, now())
+    """Every two seconds: callbacks and statuses that are due. In lanes of their own: receivers that hang hold
+    up neither the passes nor those of other tenants."""
+    for lane, deliveries in notifications.due(now()).items():
+        receivers.start(lane, partial(notifications.deliver, deliveries, ports(LOCAL), now))
 
 
 @shared_task

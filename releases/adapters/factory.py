@@ -25,6 +25,7 @@ from releases.adapters.metrics.model_servers import PredictionCounts
 from releases.adapters.metrics.prometheus import PrometheusMetrics, PrometheusMetricsConfig
 from releases.adapters.mirror.local import LocalMirror
 from releases.adapters.mirror.s3 import S3Mirror, S3MirrorConfig
+from releases.adapters.notifier.github import GitHubConfig, GitHubStatuses
 from releases.adapters.notifier.webhook import WebhookConfig, WebhookNotifier
 from releases.adapters.preflight.local import LocalPreflight
 from releases.adapters.preflight.seldon import SeldonPreflight
@@ -138,7 +139,7 @@ def _config(environment_id: int) -> SeldonConfig:
 
 
 def _assemble(config: SeldonConfig, cluster: Cluster) -> Ports:
-    """Registry, probe, composer, gateway and notifier are those of everybody."""
+    """Registry, probe, composer, gateway, notifier and statuses are those of everybody."""
     wanted, shared = config.connection, _local()
     models = SeldonPlace(
         cluster=cluster,
@@ -178,6 +179,7 @@ def _assemble(config: SeldonConfig, cluster: Cluster) -> Ports:
         probe=shared.probe,
         gateway=shared.gateway,
         notifier=shared.notifier,
+        statuses=shared.statuses,
         mirror=mirror,
         preflight=SeldonPreflight(models, target.plan),
         guard=IstioGuard(traffic),
@@ -250,6 +252,7 @@ def _local() -> Ports:
         ),
         gateway=HttpGateway(),
         notifier=WebhookNotifier(WebhookConfig(settings.CALLBACK_ALLOW_PRIVATE)),
+        statuses=GitHubStatuses(GitHubConfig(settings.GITHUB_API_URL, settings.GITHUB_TOKEN)),
         mirror=LocalMirror(),
         preflight=LocalPreflight(target.preview),
         guard=LocalGuard(),

@@ -13,7 +13,7 @@ from releases.domain.forecast import ForecastKind
 from releases.domain.plan import LONGEST_SECONDS, MAXIMUM_STEPS
 from releases.domain.release import Phase
 from releases.domain.verdict import RuleState, VerdictKind
-from releases.models import ModelVersion
+from releases.models import Channel, DeliveryState, ModelVersion
 from tenants.roles import Role
 
 Fields = serializers.Serializer[Any]
@@ -208,6 +208,13 @@ class LinksSerializer(Fields):
     evidence = serializers.URLField()
 
 
+class CommitSerializer(Fields):
+    """A commit whose status tells how far the release is."""
+
+    repository = serializers.CharField(help_text="owner/name")
+    sha = serializers.CharField()
+
+
 class ReleaseSerializer(Fields):
     """A release."""
 
@@ -226,6 +233,7 @@ class ReleaseSerializer(Fields):
     split = SplitSerializer()
     step = serializers.IntegerField()
     digest = serializers.CharField(allow_null=True)
+    commit = CommitSerializer(allow_null=True)
     plan = PlanSerializer()
     approvals = GateSerializer()
     verdict = VerdictSerializer()
@@ -322,6 +330,21 @@ class ApprovalSerializer(Fields):
     digest = serializers.CharField(allow_null=True)
     counts = serializers.BooleanField()
     at = serializers.DateTimeField()
+
+
+class DeliverySerializer(Fields):
+    """One change of phase as it is told to one receiver."""
+
+    id = serializers.IntegerField()
+    channel = serializers.ChoiceField(Channel.values)
+    phase = serializers.ChoiceField([phase.value for phase in Phase])
+    sequence = serializers.IntegerField(help_text="Of the transition; `X-Portal-Delivery` ends in it.")
+    state = serializers.ChoiceField(DeliveryState.values)
+    attempts = serializers.IntegerField(help_text="Since it was filed, or last sent again by somebody.")
+    next_attempt_at = serializers.DateTimeField(allow_null=True)
+    delivered_at = serializers.DateTimeField(allow_null=True)
+    gave_up_at = serializers.DateTimeField(allow_null=True)
+    last_error = serializers.CharField(allow_blank=True)
 
 
 class ChainSerializer(Fields):

@@ -107,6 +107,17 @@ class MappingForm(StrictSerializer):
     rules = serializers.ListField(child=RuleForm(), max_length=len(TIERS) + 1)
 
 
+class CommitForm(StrictSerializer):
+    """The commit that the release was made from; it gets a status for each environment and model."""
+
+    repository = Text(
+        pattern="[A-Za-z0-9-]{1,39}/[A-Za-z0-9._-]{1,100}",
+        said='has to be "owner/name"',
+        help_text="owner/name; has to be allowed to the tenant.",
+    )
+    sha = Text(pattern="[0-9a-fA-F]{40}", said="has to be the 40 hexadecimal digits of a commit")
+
+
 class ReleaseForm(StrictSerializer):
     """A release to be filed."""
 
@@ -116,6 +127,7 @@ class ReleaseForm(StrictSerializer):
     plan = PlanField(required=False, allow_null=True, default=None)
     note = Text(max_length=LONGEST_TEXT, required=False, allow_blank=True, default="")
     callback_url = Text(max_length=500, required=False, allow_blank=True, default="")
+    commit = CommitForm(required=False, allow_null=True, default=None)
 
 
 class ReasonForm(StrictSerializer):
@@ -176,6 +188,10 @@ class AuditQuery(AfterQuery):
 
 class NoQuery(StrictSerializer):
     """Nothing but the pagination."""
+
+
+class NoContent(StrictSerializer):
+    """Nothing: the address says it all."""
 
 
 PHASE = "(" + "|".join(phase.value for phase in Phase) + ")"

@@ -10,6 +10,7 @@ from drf_spectacular.views import SpectacularAPIView
 
 from releases.api.administration import AuditViews, TokenViews
 from releases.api.catalog import ModelViews, VersionViews
+from releases.api.deliveries import DeliveryViews
 from releases.api.metrics import metrics
 from releases.api.places import EndpointViews, EnvironmentViews
 from releases.api.probes import healthz, readyz
@@ -67,6 +68,8 @@ release_routes: list[URLPattern] = [
         path(f"{part}/", RecordViews.as_view({"get": part}), name=part)
         for part in ("transitions", "samples", "checks", "approvals", "evidence")
     ),
+    path("deliveries/", DeliveryViews.as_view({"get": "list"}), name="deliveries"),
+    path("deliveries/<int:delivery>/resend/", DeliveryViews.as_view({"post": "resend"}), name="resend"),
 ]
 
 tenant_routes: list[URLPattern | URLResolver] = [

@@ -21,8 +21,8 @@ from tests.api.test_problems import assert_problem
 FILED = {"model": "mead", "version": "1.3.0", "environment": "staging"}
 KEYS = [
     *("id", "url", "model", "version", "environment", "requested_by", "requested_at", "phase", "reason"),
-    *("row_version", "stable", "candidate", "split", "step", "digest", "plan", "approvals", "verdict"),
-    *("forecast", "started_at", "finished_at", "_links"),
+    *("row_version", "stable", "candidate", "split", "step", "digest", "commit", "plan", "approvals"),
+    *("verdict", "forecast", "started_at", "finished_at", "_links"),
 ]
 PLAN_KEYS = [
     *("steps", "shadow_seconds", "rules", "alpha", "beta", "promotion", "early_promotion"),

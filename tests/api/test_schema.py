@@ -32,7 +32,7 @@ def test_document_describes_every_error_as_a_problem() -> None:
         for path, methods in openapi()["paths"].items()
         for method, operation in methods.items()
     ]
-    assert len(operations) == 37
+    assert len(operations) == 39
     for path, method, operation in operations:
         errors = {code: said for code, said in operation["responses"].items() if code >= "400"}
         assert {"401", "403", "404", "422", "429"} <= set(errors), (path, method)

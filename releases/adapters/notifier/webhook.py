@@ -44,7 +44,7 @@ class WebhookNotifier:
         host = url.raw_host.decode("ascii")
         addresses = resolve(host, port, allow_private=self._config.allow_private)
         timestamp = str(int(self._clock()))
-        headers = {
+        headers: dict[bytes | str, bytes | str] = {
             "host": url.netloc.decode("ascii"),
             "content-type": "application/json",
             "content-length": str(len(message.body)),

@@ -1,17 +1,19 @@
 """File a release: everything that can be said before validation is said here."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
 from django.db import IntegrityError, transaction
 
+from releases.domain.commit import Commit
 from releases.domain.errors import Conflict, Invalid, NotFound
 from releases.domain.judge.selftest import self_test
 from releases.domain.plan import RolloutPlan
 from releases.domain.release import ACTIVE, start
 from releases.models import Endpoint, Environment, Hold, ModelVersion, Release
-from releases.services import document, find, history
+from releases.services import commit_statuses, document, find, history
 from releases.services.baseline import baseline_of
 from releases.services.commands import idempotency
 from tenants import audit
@@ -30,6 +32,7 @@ def file_release(
     plan: object = None,
     note: str = "",
     callback_url: str = "",
+    commit: Mapping[str, str] | None = None,
     idempotency_key: str | None = None,
     at: datetime,
 ) -> tuple[Release, bool]:
@@ -46,11 +49,13 @@ def file_release(
         "plan": plan,
         "note": note,
         "callback_url": callback_url,
+        # Left out where there is none, so that keys from before there were commits still fit their content.
+        **({"commit": dict(commit)} if commit else {}),
     }
     body_hash = idempotency.fingerprint(content)
     if known := idempotency.recall(actor, idempotency_key, body_hash, at):
         return known, False
-    chosen, place, rollout = check_request(
+    chosen, place, rollout, told = check_request(
         actor,
         model=model,
         version=version,
@@ -58,6 +63,7 @@ def file_release(
         plan=plan,
         note=note,
         callback_url=callback_url,
+        commit=commit,
     )
     try:
         with transaction.atomic():
@@ -76,6 +82,8 @@ def file_release(
                 approvals_required=place.approvals_required,
                 note=note,
                 callback_url=callback_url,
+                commit_repository=told.repository if told else "",
+                commit_sha=told.sha if told else "",
                 requested_by=actor.name,
                 requested_by_identity=actor.identity,
                 requested_at=at,
@@ -96,12 +104,29 @@ def file_release(
 
 
 def check_request(
-    actor: Actor, *, model: str, version: str, environment: str, plan: object, note: str, callback_url: str
-) -> tuple[ModelVersion, Environment, RolloutPlan]:
+    actor: Actor,
+    *,
+    model: str,
+    version: str,
+    environment: str,
+    plan: object,
+    note: str,
+    callback_url: str,
+    commit: Mapping[str, str] | None,
+) -> tuple[ModelVersion, Environment, RolloutPlan, Commit | None]:
     """What a request asks for; raises `Invalid`, naming the fields, when it cannot be understood."""
     _check_texts(note, callback_url)
     chosen, place = _resolve(actor, model, version, environment)
-    return chosen, place, place.plan(plan)
+    return chosen, place, place.plan(plan), _commit(actor, commit)
+
+
+def _commit(actor: Actor, commit: Mapping[str, str] | None) -> Commit | None:
+    """The commit to be told of the release; raises `Invalid` when it is none, or may not be told."""
+    if not commit:
+        return None
+    told = Commit.parse(commit["repository"], commit["sha"])
+    commit_statuses.check(actor.tenant, told)
+    return told
 
 
 def record_filing(actor: Actor, release: Release, at: datetime) -> None:
