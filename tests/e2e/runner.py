@@ -1,5 +1,6 @@
-"""Executes the `run:` steps of a workflow or an action as GitHub's runner would: bash -e, the environment merged from
-workflow, job and step, `if:`, outputs through GITHUB_OUTPUT. Of expressions it knows what our files use."""
+"""Executes the `run:` steps of a workflow or an action as GitHub's runner would: bash -e, the environment
+merged from workflow, job and step, `if:`, outputs through GITHUB_OUTPUT. Of expressions it knows what our
+files use."""
 
 import os
 import re
@@ -46,7 +47,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Runner:
-    """`checkout` is where the repository is; `path` is PATH of the steps; `contexts` are inputs, vars, secrets."""
+    """`checkout`: where the repository is; `path`: PATH of the steps; `contexts`: inputs, vars, secrets."""
 
     checkout: Path
     path: str
