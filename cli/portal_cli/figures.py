@@ -27,6 +27,11 @@ def counts(arm: Counts | None) -> str:
     return f"{arm.errors:,} of {arm.requests:,} = {percent(arm.errors / arm.requests)}"
 
 
+def rate(arm: Counts | None) -> str:
+    """ "0.31 %": the share alone, where there is no room for the counts."""
+    return counts(arm).rpartition("= ")[2]
+
+
 def interval(rule: Rule) -> str:
     """ "0.04 to 1.1 %"."""
     if rule.interval is None:
@@ -48,6 +53,12 @@ def split(release: Release) -> str:
     if not release.stable:
         return f"{share} % on {release.version}, the first version here"
     return f"{share} % on {release.version}, {100 - share} % on {release.stable}"
+
+
+def verdict(release: Release) -> tuple[str, str]:
+    """The kind in words and the sentence, which need not say the kind once more."""
+    kind, said = release.verdict.kind.replace("_", " "), release.verdict.summary
+    return ("", said) if said.lower().startswith(kind.lower()) else (kind, said)
 
 
 def ending(release: Release, cause: str) -> str:

@@ -53,6 +53,7 @@ class Http:
     def __init__(self, connection: Connection, patience: Patience) -> None:
         self.patience = patience
         self._url = connection.url
+        self._where = f"the portal at {connection.url}"
         self._client = httpx.Client(
             base_url=f"{connection.url}/api/v1/tenants/{quote(connection.tenant, safe='')}/",
             headers={
@@ -99,15 +100,15 @@ class Http:
         try:
             answer = self._client.request(method, path, **options)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
-            return Trouble(f"{self._url} is not reachable ({_why(error)})", None, maybe_done=False)
+            return Trouble(f"{self._where} is not reachable ({_why(error)})", None, maybe_done=False)
         except httpx.TransportError as error:
-            return Trouble(f"{self._url} did not answer ({_why(error)})", None, maybe_done=True)
+            return Trouble(f"{self._where} did not answer ({_why(error)})", None, maybe_done=True)
         except (httpx.InvalidURL, httpx.DecodingError, UnicodeError) as error:
             raise NotReachable(f"{self._url} cannot be asked: {_why(error)}.") from error
         if answer.status_code == 429:
             return Trouble("the portal limits how often it is asked", _retry_after(answer), maybe_done=False)
         if answer.status_code in _STARTING:
-            said = f"{self._url} answers {answer.status_code}: {_sentence(answer)}".rstrip(": ")
+            said = f"{self._where} answers {answer.status_code}: {_sentence(answer)}".rstrip(": ")
             return Trouble(said, _retry_after(answer), maybe_done=True)
         return answer
 

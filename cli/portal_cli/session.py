@@ -3,7 +3,7 @@
 import json
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,11 +12,23 @@ import click
 from portal_cli import configuration, figures, summary, surroundings
 from portal_cli.display import Display, display_for
 from portal_cli.documents import Check, Release
-from portal_cli.errors import INTERRUPTED, REACHED, REFUSED, CommandError, Misused, Refused, StillRunning
+from portal_cli.errors import (
+    INTERRUPTED,
+    NOT_REACHABLE,
+    REACHED,
+    REFUSED,
+    CommandError,
+    Misused,
+    NotReachable,
+    Refused,
+    StillRunning,
+    Unsure,
+)
 from portal_cli.follow import Follower, again
 from portal_cli.goals import Goal
 from portal_cli.http import Http, Patience
 from portal_cli.options import Options
+from portal_cli.plain import plain
 from portal_cli.portal import Portal
 
 
@@ -55,7 +67,13 @@ class Session:
         """The release that is meant; raises `Refused` when there is none, `Misused` when nobody can tell."""
         options = self.options
         if options.release:
-            self.release = self.portal.release(options.release)
+            try:
+                self.release = self.portal.release(options.release)
+            except Refused as error:
+                if error.status != 404:
+                    raise
+                said = f"Release {options.release}: {error}"
+                raise Refused(said, status=404, document=error.document) from error
             return self.release
         if not (options.model_name and options.environment):
             raise Misused("Say which release: --release, or --model-name and --environment.")
@@ -99,6 +117,10 @@ def _run(options: Options, action: Action, environment: Mapping[str, str], displ
     except CommandError as error:
         _fail(session, options, environment, display, error)
         return error.exit_code
+    except Unsure as error:
+        said = f"{error}. It is not known whether it was done; `portal status` shows how the release stands."
+        _fail(session, options, environment, display, NotReachable(said))
+        return NOT_REACHABLE
     except KeyboardInterrupt:
         _interrupted(session, options, display)
         return INTERRUPTED
@@ -122,19 +144,11 @@ def _session(options: Options, environment: Mapping[str, str], display: Display,
 def _conclude(session: Session, outcome: Outcome) -> None:
     """Tell the person, the CI system and the program behind the pipe."""
     release = session.known()
-    session.display.end(
-        outcome.sentence, reached=outcome.reached, link="" if release is None else release.page
-    )
+    link = "" if release is None else release.page
+    session.display.end(outcome.sentence, reached=outcome.reached, link=link)
     if release is not None:
-        surroundings.tell_outputs(session.environment, release)
-        text = summary.of_release(
-            release,
-            outcome.sentence,
-            reached=outcome.reached,
-            history=session.follower.history,
-            checks=outcome.checks,
-        )
-        surroundings.tell_summary(session.environment, text)
+        told = (release, outcome.sentence, outcome.reached)
+        _tell_ci(session.environment, session.display, *told, session.follower, outcome.checks)
     if session.options.json:
         _print_json(outcome.answer if outcome.answer is not None else release and release.document)
 
@@ -147,30 +161,44 @@ def _fail(
     error: CommandError,
 ) -> None:
     release = None if session is None else session.known()
-    is_running = isinstance(error, StillRunning)
-    display.end(
-        str(error), reached=None if is_running else False, link="" if release is None else release.page
-    )
+    reached = None if isinstance(error, StillRunning) else False
+    display.end(str(error), reached=reached, link="" if release is None else release.page)
     if isinstance(error, Refused):
         for name, said in error.fields.items():
-            if not str(error).startswith(f"{name}:"):
-                display.note(f"{name}: {'; '.join(map(str, said))}")
-    if release is None:
-        surroundings.tell_summary(environment, summary.of_error(str(error)))
-    else:
-        surroundings.tell_outputs(environment, release)
-        reached = None if is_running else False
-        history = session.follower.history if session is not None else ()
-        text = summary.of_release(release, str(error), reached=reached, history=history)
-        surroundings.tell_summary(environment, text)
+            if not str(error).startswith(f"{plain(name)}:"):
+                display.note(f"{plain(name)}: {plain('; '.join(map(str, said)))}")
+    _tell_ci(environment, display, release, str(error), reached, session and session.follower)
     if options.json:
         _print_json(release.document if release is not None else error.to_json())
+
+
+def _tell_ci(
+    environment: Mapping[str, str],
+    display: Display,
+    release: Release | None,
+    sentence: str,
+    reached: bool | None,
+    follower: Follower | None,
+    checks: Sequence[Check] = (),
+) -> None:
+    """Outputs and summary of the job. A file that cannot be written does not change what was reached."""
+    history = () if follower is None else follower.history
+    text = summary.of_error(sentence)
+    if release is not None:
+        text = summary.of_release(release, sentence, reached=reached, history=history, checks=checks)
+    try:
+        if release is not None:
+            surroundings.tell_outputs(environment, release)
+        surroundings.tell_summary(environment, text)
+    except OSError as error:
+        display.note(f"the CI system cannot be told: {error}")
 
 
 def _interrupted(session: Session | None, options: Options, display: Display) -> None:
     release = None if session is None else session.known()
     if release is None:
-        display.end("Interrupted before a release was known.", reached=None)
+        sentence = "Interrupted before the portal had answered; the same command again finds what was filed."
+        display.end(sentence, reached=None)
         return
     goes_on = "has ended" if release.has_ended else "goes on in the portal"
     sentence = f"Interrupted. The release {goes_on}; follow it with: {again(release)}"

@@ -7,6 +7,7 @@ decide what is new. Pure; time is an argument.
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from portal_cli import figures
 from portal_cli.documents import Release, Transition
 
 HEARTBEAT_SECONDS = 60.0
@@ -65,7 +66,7 @@ def tell_release(story: Story, release: Release, now: float, clock: str) -> tupl
     changed = release.phase in _JUDGED and release.verdict.kind not in ("none", story.verdict)
     told = replace(story, release=release)
     if changed:
-        line = Line(clock, "verdict", f"{release.verdict.kind.replace('_', ' ')}: {release.verdict.summary}")
+        line = Line(clock, "verdict", ": ".join(filter(None, figures.verdict(release))))
         return replace(told, verdict=release.verdict.kind, spoken_at=now), [line]
     if now - story.spoken_at < HEARTBEAT_SECONDS or release.has_ended:
         return told, []

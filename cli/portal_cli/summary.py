@@ -29,8 +29,8 @@ def of_release(
     parts = [f"### {_MARKS[reached]} {markdown(sentence)}", ""]
     parts += _table(("", ""), [(name, value) for name, value in facts if value])
     if release.verdict.kind != "none":
-        kind = release.verdict.kind.replace("_", " ")
-        parts += ["", f"**Verdict: {markdown(kind)}.** {markdown(release.verdict.summary)}", ""]
+        said = ": ".join(filter(None, figures.verdict(release)))
+        parts += ["", f"**Verdict:** {markdown(said)}", ""]
         if rules := release.verdict.shown_rules:
             head = ("Rule", "State", "Candidate", "Stable", "Interval", "Evidence")
             parts += _table(head, [_rule(rule) for rule in rules])

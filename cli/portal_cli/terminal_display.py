@@ -22,7 +22,9 @@ from portal_cli import figures
 from portal_cli.documents import Check, Release, Rule
 from portal_cli.story import Line
 
-WIDEST = 110
+WIDEST = 120
+NARROW = 108
+_WIDE_COLUMNS = ("state", "candidate", "stable", "interval", "evidence")
 _COLOURS = {
     "succeeded": "green",
     "certified": "green",
@@ -84,7 +86,7 @@ class TerminalDisplay:
         grid = _grid()
         for name, value in facts:
             grid.add_row(Text(name, style="dim"), Text(value))
-        self.console.print(_framed(grid, Text(f" {title} ", style="bold")), width=self._width())
+        self.console.print(_framed(grid, Text(title, style="bold")), width=self._width())
 
     def checks(self, checks: Sequence[Check]) -> None:
         """A table of checks."""
@@ -138,14 +140,14 @@ class TerminalDisplay:
             return Text("")
         parts: list[RenderableType] = [self._facts(release)]
         if rules := release.verdict.shown_rules:
-            parts += [Text(""), _rules(rules, self._width() < 100)]
+            parts += [Text(""), _rules(rules, self._width() < NARROW)]
         passed = int(time.monotonic() - self._began)
-        title = Text(f" {release.title} ", style="bold")
-        foot = Text(f" {release.page} ", style="dim") if release.page else None
+        title = Text(release.title, style="bold")
+        foot = Text(release.page, style="dim") if release.page else None
         frame = _framed(Group(*parts), title, foot, _colour(release.phase) or "cyan")
         frame.width = self._width()
         if not release.has_ended:
-            title.append(f"{passed // 60}:{passed % 60:02} ", style="dim")
+            title.append(f" · {passed // 60}:{passed % 60:02}", style="not bold dim")
         return frame
 
     def _facts(self, release: Release) -> RenderableType:
@@ -162,9 +164,10 @@ class TerminalDisplay:
         grid.add_row(Text("phase", style="dim"), head)
         grid.add_row(Text("traffic", style="dim"), _traffic(release))
         if release.verdict.kind != "none":
-            kind = release.verdict.kind
-            said = Text(kind.replace("_", " "), style=f"bold {_colour(kind) or 'cyan'}")
-            said.append(f"  {release.verdict.summary}", style="not bold default")
+            colour = _colour(release.verdict.kind) or "cyan"
+            kind, sentence = figures.verdict(release)
+            said = Text(f"{kind}  ", style=f"bold {colour}") if kind else Text("")
+            said.append(sentence, style="not bold default" if kind else colour)
             grid.add_row(Text("verdict", style="dim"), said)
         if release.forecast and not release.has_ended:
             grid.add_row(Text("forecast", style="dim"), Text(release.forecast))
@@ -200,27 +203,29 @@ def _traffic(release: Release) -> RenderableType:
 
 
 def _rules(rules: Sequence[Rule], is_narrow: bool) -> Table:
+    """One rule a row; in 80 columns shares without counts and intervals."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), expand=True)
-    names = ["rule", "state", "candidate", "stable", "interval", "evidence"]
+    table.add_column("rule", header_style="dim", ratio=1)
+    names = ("state", "candidate", "stable", "evidence") if is_narrow else _WIDE_COLUMNS
     for name in names:
-        if not (is_narrow and name == "interval"):
-            table.add_column(name, header_style="dim", ratio=1 if name == "rule" else None)
+        table.add_column(name, header_style="dim", no_wrap=True)
+    arm = figures.rate if is_narrow else figures.counts
     for rule in rules:
         title = Text(rule.name)
         if rule.counted != "errors":
-            title.append(f" ({rule.counted})", style="dim")
-        cells: list[RenderableType] = [title, Text(rule.state.replace("_", " "), style=_colour(rule.state))]
-        cells += [Text(figures.counts(rule.candidate)), Text(figures.counts(rule.stable))]
-        cells += [] if is_narrow else [Text(figures.interval(rule))]
-        table.add_row(*cells, _evidence(rule))
+            title.append(f"\n{rule.counted}", style="dim")
+        between = [] if is_narrow else [Text(figures.interval(rule))]
+        state = Text(rule.state.replace("_", " "), style=_colour(rule.state))
+        arms = (Text(arm(rule.candidate)), Text(arm(rule.stable)))
+        table.add_row(title, state, *arms, *between, _evidence(rule))
     return table
 
 
 def _evidence(rule: Rule) -> RenderableType:
     row = Table.grid(padding=(0, 1))
-    colour = "red" if rule.state == "harm" else "cyan"
+    colour = _colour(rule.state) or "cyan"
     bar = ProgressBar(
-        total=1.0, completed=rule.progress, width=8, complete_style=colour, finished_style=colour
+        total=1.0, completed=rule.progress, width=6, complete_style=colour, finished_style=colour
     )
     row.add_row(bar, Text(figures.evidence(rule)))
     return row

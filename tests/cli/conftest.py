@@ -5,11 +5,15 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.conf import settings
+from django.core.management import call_command
+from django.db import connection
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from portal_cli.main import run
@@ -24,12 +28,17 @@ SURROUNDINGS = ("CI", "GITHUB_", "GITLAB_", "PORTAL_", "TERM", "COLUMNS", "XDG_C
 WAIT_SECONDS = 60.0
 
 
+NUMBERS = count(1)
+
+
 class Stage:
-    """Acme's wine: 1.0.0 is stable in production, 1.1.0 is to be released, 0.9.0 is on hold there."""
+    """A tenant with a wine: 1.0.0 is stable in production, 1.1.0 is to be released, 0.9.0 is an old one.
+
+    Every test has a tenant of its own, so that the tables need not be emptied after each.
+    """
 
     def __init__(self) -> None:
-        self.cast = factories.cast()
-        acme = self.cast.acme
+        self.acme = acme = factories.tenant(f"acme-{next(NUMBERS)}")
         self.staging = factories.environment(acme, "staging", default_plan={"steps": []})
         self.production = factories.environment(acme, "production")
         self.wine = factories.model(acme, "wine")
@@ -50,9 +59,15 @@ class Stage:
         moments = [(phase, at + timedelta(seconds=n), why) for n, (phase, why) in enumerate(lines)]
         return factories.walk(release, moments)
 
+    @property
+    def releases(self) -> "QuerySet[Release]":
+        """All of the tenant."""
+        return Release.objects.filter(tenant=self.acme)
+
     def filed(self) -> Release:
         """The release that a command in another process files."""
-        return eventually(lambda: Release.objects.filter(note="from a test").first())
+        release: Release = eventually(self.releases.first)
+        return release
 
 
 def eventually(look: Callable[[], Any]) -> Any:
@@ -64,17 +79,29 @@ def eventually(look: Callable[[], Any]) -> Any:
 
 
 @pytest.fixture(scope="module")
-def web(
-    django_db_setup: None, django_db_blocker: Any, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[PortalProcess]:
+def database(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
+    """What is written is seen by other processes, and emptied after the module."""
+    with django_db_blocker.unblock():
+        assert connection.settings_dict["NAME"].startswith("test_")  # it is emptied below
+        yield
+        call_command("flush", verbosity=0, interactive=False, inhibit_post_migrate=True)
+
+
+@pytest.fixture
+def _django_db_helper(database: None) -> None:
+    """Instead of pytest-django's: neither a transaction round each test, for other processes look, nor an
+    emptying after each, which takes longer than most of them."""
+
+
+@pytest.fixture(scope="module")
+def web(database: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PortalProcess]:
     """The portal's own web process."""
-    folder = tmp_path_factory.mktemp("portal")
-    with django_db_blocker.unblock(), running_portal(folder, 4, API_RATE="100000") as process:
+    with running_portal(tmp_path_factory.mktemp("portal"), 4, API_RATE="100000") as process:
         yield process
 
 
 @pytest.fixture
-def stage(transactional_db: None) -> Stage:
+def stage(database: None) -> Stage:
     """A scene that other processes see."""
     return Stage()
 
@@ -90,11 +117,13 @@ def front(web: PortalProcess) -> Iterator[Front]:
 class Command:
     """The command with a token, in this process (`call`) or in one of its own (`start`)."""
 
-    def __init__(self, url: str, token: str, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(
+        self, url: str, tenant: str, token: str, home: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         self._monkeypatch = monkeypatch
         self.variables = {
             "PORTAL_URL": url,
-            "PORTAL_TENANT": "acme",
+            "PORTAL_TENANT": tenant,
             "PORTAL_TOKEN": token,
             "HOME": str(home),
             "XDG_CONFIG_HOME": str(home / "config"),
@@ -123,6 +152,6 @@ def command(
     """A command with the token of a role."""
 
     def make(role: Role = Role.OPERATOR) -> Command:
-        return Command(front.url, stage.tokens[role], tmp_path, monkeypatch)
+        return Command(front.url, stage.acme.slug, stage.tokens[role], tmp_path, monkeypatch)
 
     return make

@@ -1,10 +1,12 @@
 """A real HTTP server in front of the portal that does what networks do: go away, come back, lose answers."""
 
 import contextlib
+import json
 import socket
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import httpx
 
@@ -12,7 +14,8 @@ Answer = tuple[int, dict[str, str], bytes]
 
 
 class Front:
-    """Forwards to `upstream` while it is open, always on the same port. What went through is in `requests`.
+    """Forwards to `upstream` while it is open, always on the same port. What went through is in `requests`,
+    what was filed in `filed`, its idempotency keys in `keys`.
 
     `answer_instead`: asked with method and path before anything is forwarded, may answer itself. `lose`:
     asked after the portal has answered; the connection is cut without a word where it says so.
@@ -22,6 +25,7 @@ class Front:
         self.upstream = upstream
         self.requests: list[str] = []
         self.keys: list[str] = []
+        self.filed: list[dict[str, Any]] = []
         self.answer_instead: Callable[[str], Answer | None] = lambda line: None
         self.lose: Callable[[str], bool] = lambda line: False
         self._open_sockets: set[socket.socket] = set()
@@ -76,6 +80,7 @@ class Front:
         body = handler.rfile.read(int(handler.headers.get("Content-Length", 0)))
         if "Idempotency-Key" in handler.headers:
             self.keys.append(handler.headers["Idempotency-Key"])
+            self.filed.append(json.loads(body))
         answer = self.answer_instead(line)
         if answer is None:
             passed = {name: value for name, value in handler.headers.items() if name.lower() not in DROPPED}

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from portal_cli import configuration
 from releases.domain.release import Phase
-from releases.models import Approval, Release
+from releases.models import Approval
 from tenants.roles import Role
 from tests import factories
 from tests.cli.conftest import Command, Stage
@@ -20,17 +20,19 @@ WINE = ("--model-name", "wine", "--version", "1.1.0", "--environment", "producti
 Make = Callable[..., Command]
 Output = pytest.CaptureFixture[str]
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 
 
 # ---- filing ----------------------------------------------------------------------------------------
-def test_validate_shows_what_would_be_released_and_files_nothing(command: Make, capsys: Output) -> None:
+def test_validate_shows_what_would_be_released_and_files_nothing(
+    command: Make, stage: Stage, capsys: Output
+) -> None:
     assert command(Role.VIEWER).call("validate", *WINE) == 0
     said = capsys.readouterr().out
     assert factories.DIGEST in said
     assert "accuracy 0.94, log_loss 0.33" in said
     assert "reached: wine 1.1.0 can be released to production" in said
-    assert not Release.objects.exists()
+    assert not stage.releases.exists()
 
 
 @pytest.mark.parametrize(
@@ -81,16 +83,16 @@ def test_filing_commands_give_the_plan_that_is_asked_for(
     stage.production.default_plan = {"steps": own}
     stage.production.save()
     assert command().call(*arguments, *WINE, "--no-wait", "--note", "by hand") == 0
-    filed = Release.objects.get()
+    filed = stage.releases.get()
     plan = filed.rollout_plan()
     assert [(step.weight, step.hold_seconds) for step in plan.steps] == steps
     assert plan.rules.error_rate_max == largest
     assert (filed.note, filed.requested_by) == ("by hand", "operator-bot")
 
 
-def test_deploy_goes_to_staging_unless_told_otherwise(command: Make) -> None:
+def test_deploy_goes_to_staging_unless_told_otherwise(command: Make, stage: Stage) -> None:
     assert command().call("deploy", "--model-name", "wine", "--version", "1.1.0", "--no-wait") == 0
-    assert Release.objects.get().endpoint.environment.name == "staging"
+    assert stage.releases.get().endpoint.environment.name == "staging"
 
 
 def test_filing_again_follows_the_release_that_is_there(command: Make, stage: Stage, capsys: Output) -> None:
@@ -99,7 +101,7 @@ def test_filing_again_follows_the_release_that_is_there(command: Make, stage: St
     said = capsys.readouterr().out
     assert f"being released there already; following {there.pk}" in said
     assert "reached: wine 1.1.0 gets 10 % of the traffic" in said
-    assert Release.objects.count() == 1
+    assert stage.releases.count() == 1
 
 
 def test_filing_what_is_stable_already_is_reached(command: Make, stage: Stage, capsys: Output) -> None:
@@ -108,7 +110,7 @@ def test_filing_what_is_stable_already_is_reached(command: Make, stage: Stage, c
     stage.place.save()
     assert command().call("release", *WINE) == 0
     assert "wine 1.1.0 is stable in production" in capsys.readouterr().out
-    assert Release.objects.count() == 1
+    assert stage.releases.count() == 1
 
 
 def test_filing_over_another_version_is_refused(command: Make, stage: Stage, capsys: Output) -> None:
@@ -118,7 +120,7 @@ def test_filing_over_another_version_is_refused(command: Make, stage: Stage, cap
 
 
 def test_filing_under_github_uses_the_key_of_the_run(
-    command: Make, front: Front, monkeypatch: pytest.MonkeyPatch
+    command: Make, stage: Stage, front: Front, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = command()
     monkeypatch.setenv("GITHUB_RUN_ID", "77")
@@ -126,13 +128,38 @@ def test_filing_under_github_uses_the_key_of_the_run(
     assert asked.call("deploy", *WINE, "--no-wait") == 0
     assert asked.call("deploy", *WINE, "--no-wait") == 0
     assert front.keys == ["77-2-wine-1.1.0-production"] * 2
-    assert Release.objects.count() == 1
+    assert stage.releases.count() == 1
 
 
 def test_filing_by_hand_has_a_new_key_each_time(command: Make, front: Front) -> None:
     for _ in range(2):
         command().call("deploy", *WINE, "--no-wait")
     assert len(set(front.keys)) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ((), None),
+        (("--commit-status",), {"repository": "acme/wine", "sha": "a" * 40}),
+        (
+            ("--commit-repository", "acme/models", "--commit-sha", "b" * 40),
+            {"repository": "acme/models", "sha": "b" * 40},
+        ),
+    ],
+)
+def test_filing_names_the_commit_only_when_asked_to(
+    command: Make,
+    front: Front,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: tuple[str, ...],
+    told: dict[str, str] | None,
+) -> None:
+    asked = command()
+    monkeypatch.setenv("GITHUB_REPOSITORY", "acme/wine")
+    monkeypatch.setenv("GITHUB_SHA", "a" * 40)
+    asked.call("deploy", *WINE, "--no-wait", *arguments)
+    assert front.filed[-1].get("commit") == told
 
 
 def test_filing_needs_a_role_that_may(command: Make, capsys: Output) -> None:
@@ -300,7 +327,7 @@ def test_rollback_of_a_finished_release_goes_back_once(
     arguments = ("rollback", "--release", finished.pk, "--no-wait")
     assert command().call(*arguments) == 0  # the first answer is lost: the second is told of the way back
     assert command().call(*arguments) == 0
-    [back] = Release.objects.exclude(pk=finished.pk)
+    [back] = stage.releases.exclude(pk=finished.pk)
     assert (back.version, back.phase) == (stage.old, "deploying")
     assert "the way back is asked for" in capsys.readouterr().out
     stage.place.stable = stage.old
@@ -325,7 +352,7 @@ def test_approve_shows_what_is_agreed_to(command: Make, stage: Stage, capsys: Ou
     assert "10 % for 300 s, then 100 %; errors at most 1 %" in said
     assert "in 2.1 s" in said
     assert "approved, 1 of 1 approvals given" in said
-    assert Approval.objects.get().comment == "good numbers"
+    assert Approval.objects.get(tenant=stage.acme).comment == "good numbers"
     assert asked.call("approve", *WINE) == 1
     assert "You have decided already." in capsys.readouterr().out
 
@@ -334,7 +361,7 @@ def test_approve_whose_answer_is_lost_is_approved_once(command: Make, stage: Sta
     stage.release(Phase.AWAITING_APPROVAL, approvals_required=1)
     front.lose = lambda line: line.endswith("/approve/")
     assert command(Role.APPROVER).call("approve", *WINE) == 0
-    assert Approval.objects.count() == 1
+    assert Approval.objects.filter(tenant=stage.acme).count() == 1
 
 
 # ---- who and where ---------------------------------------------------------------------------------
@@ -347,7 +374,7 @@ def test_wrong_token_is_1_with_a_sentence(command: Make, capsys: Output) -> None
 
 def test_tenant_of_others_is_1(command: Make, capsys: Output) -> None:
     asked = command()
-    asked.variables["PORTAL_TENANT"] = "globex"
+    asked.variables["PORTAL_TENANT"] = factories.tenant("globex").slug
     assert asked.call("status", *WINE) == 1
     assert "not yours" in capsys.readouterr().out
 
@@ -382,6 +409,23 @@ def test_something_else_listens_is_3(
     assert sentence in capsys.readouterr().out
 
 
+def test_release_of_others_and_one_that_is_not_there_are_the_same_1(command: Make, capsys: Output) -> None:
+    theirs = Stage().release()
+    for name in (theirs.pk, "0" * 26):
+        assert command().call("status", "--release", name) == 1
+        assert f"FAILED: Release {name}: There is no such" in capsys.readouterr().out
+
+
+def test_summary_that_cannot_be_written_changes_no_exit_code(
+    command: Make, stage: Stage, capsys: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage.release(Phase.SUCCEEDED)
+    asked = command()
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", "/nowhere/at/all")
+    assert asked.call("monitor", *WINE) == 0
+    assert "/nowhere/at/all" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
@@ -398,11 +442,13 @@ def test_something_else_listens_is_3(
         (("status", *WINE, "--url", "portal.example"), "is no address of a portal"),
     ],
 )
-def test_usage_is_2(command: Make, capsys: Output, arguments: tuple[str, ...], sentence: str) -> None:
+def test_usage_is_2(
+    command: Make, stage: Stage, capsys: Output, arguments: tuple[str, ...], sentence: str
+) -> None:
     assert command().call(*arguments) == 2
     shown = capsys.readouterr()
     assert sentence in (shown.out + shown.err).replace("\n", " ")
-    assert not Release.objects.exists()
+    assert not stage.releases.exists()
 
 
 def test_nothing_configured_is_2_and_says_what_is_missing(command: Make, capsys: Output) -> None:
