@@ -32,6 +32,9 @@ from releases.models import Release
 from releases.services import find
 
 LOOK_SECONDS = 0.5
+AT_ONCE = 8
+"""How many waits begin or are answered at the same moment: a crowd that wakes up together must not take all
+connections from everybody else, nor give up because it stands in its own way."""
 log = logging.getLogger(__name__)
 
 
@@ -48,6 +51,7 @@ class Wanted:
 class Watch:
     """Looks at the releases that are waited for in one event loop, as long as there are any."""
 
+    turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
     waiters: dict[asyncio.Future[None], Wanted] = field(default_factory=dict)
     looking: asyncio.Task[None] | None = None
 
@@ -117,14 +121,17 @@ _answer = WaitViews.as_view({"get": "wait"}, throttle_classes=[])  # counted at 
 @wraps(_answer)  # so that it is found in the description of the API
 async def wait(request: HttpRequest, **names: str) -> HttpResponseBase:
     """Begin, wait, answer."""
-    begun = await sync_to_async(_without_connection)(request, **names)
+    watch = _watches.setdefault(asyncio.get_running_loop(), Watch())
+    async with watch.turns:
+        begun = await sync_to_async(_without_connection)(request, **names)
     wanted: Wanted | None = getattr(begun, "wanted", None)
     if wanted is None:  # refused
         return begun
     if wanted.seconds:
         _give_thread_back()
-        await _watches.setdefault(asyncio.get_running_loop(), Watch()).until(wanted)
-    answered: HttpResponse = await sync_to_async(_answer)(request, **names)
+        await watch.until(wanted)
+    async with watch.turns:
+        answered: HttpResponse = await sync_to_async(_answer)(request, **names)
     return answered
 
 
