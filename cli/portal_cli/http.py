@@ -116,15 +116,17 @@ class Http:
         backoff = min(LONGEST_PAUSE, 0.5 * 2.0 ** min(failures, 10))
         # Many clients that lost the same portal should not come back in step.
         pause = max(trouble.pause or 0.0, backoff * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
-        end = min(since + self.patience.seconds, self.patience.until)
-        if now + pause > end:
+        left = min(since + self.patience.seconds, self.patience.until) - now
+        if left > 0 and not trouble.pause:
+            pause = min(pause, left)  # one last attempt at the very end
+        if pause > left:
             asked = f" and asks for a pause of {pause:.0f} s" if trouble.pause else ""
             raise NotReachable(
                 f"{trouble.sentence[:1].upper()}{trouble.sentence[1:]}{asked}. "
                 f"Tried {failures + 1} times in {max(0.0, now - since):.0f} s."
             )
         if failures == 0 or pause > LONGEST_PAUSE:
-            self.patience.notice(f"{trouble.sentence}; trying again for up to {end - now:.0f} s")
+            self.patience.notice(f"{trouble.sentence}; trying again for up to {left:.0f} s")
         self.patience.sleep(pause)
 
     def _read(self, answer: httpx.Response) -> Any:

@@ -10,6 +10,7 @@ import click
 
 from portal_cli.errors import Misused
 from portal_cli.http import PATIENCE_SECONDS
+from portal_cli.surroundings import LONGEST_KEY
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 RELEASE_ID = re.compile(r"[0-9A-HJKMNP-TV-Z]{26}")
@@ -85,6 +86,12 @@ def _is_release(context: click.Context, parameter: click.Parameter, value: str |
     if value is not None and not RELEASE_ID.fullmatch(value):
         raise click.BadParameter("is no release's id; one looks like 01JD8M3Q2N9V5T7X4B6C1A0ZEH.")
     return value
+
+
+def _is_key(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    if value and not (value.isascii() and value.isprintable() and len(value) <= LONGEST_KEY):
+        raise click.BadParameter(f"has to be at most {LONGEST_KEY} plain characters.")
+    return value or None
 
 
 def _no_replicas(context: click.Context, parameter: click.Parameter, value: str | None) -> None:
@@ -171,6 +178,7 @@ def filing(command: Command) -> Command:
         _option("--note", default="", help="Shown with the release."),
         _option(
             "--idempotency-key",
+            callback=_is_key,
             help="The same key and content is the same release. Without: of the CI run, or a new one.",
         ),
         _option("--commit-status", is_flag=True, help="Tell GITHUB_SHA's status as the release goes on."),

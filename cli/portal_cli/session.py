@@ -67,13 +67,7 @@ class Session:
         """The release that is meant; raises `Refused` when there is none, `Misused` when nobody can tell."""
         options = self.options
         if options.release:
-            try:
-                self.release = self.portal.release(options.release)
-            except Refused as error:
-                if error.status != 404:
-                    raise
-                said = f"Release {options.release}: {error}"
-                raise Refused(said, status=404, document=error.document) from error
+            self.release = self.portal.release(options.release)
             return self.release
         if not (options.model_name and options.environment):
             raise Misused("Say which release: --release, or --model-name and --environment.")
@@ -167,7 +161,8 @@ def _fail(
         for name, said in error.fields.items():
             if not str(error).startswith(f"{plain(name)}:"):
                 display.note(f"{plain(name)}: {plain('; '.join(map(str, said)))}")
-    _tell_ci(environment, display, release, str(error), reached, session and session.follower)
+    follower = None if session is None else session.follower
+    _tell_ci(environment, display, release, str(error), reached, follower)
     if options.json:
         _print_json(release.document if release is not None else error.to_json())
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TextIO
 
 from portal_cli.documents import Release
-from portal_cli.plain import plain
 
 LONGEST_KEY = 255
 
@@ -30,7 +29,8 @@ def idempotency_key(environment: Mapping[str, str], model: str, version: str, pl
     for run, attempt in (("GITHUB_RUN_ID", "GITHUB_RUN_ATTEMPT"), ("CI_PIPELINE_ID", "CI_JOB_ID")):
         if environment.get(run):
             parts = (environment[run], environment.get(attempt) or "1", model, version, place)
-            return plain("-".join(parts), LONGEST_KEY)
+            key = "-".join(parts).encode("ascii", "replace").decode()  # it goes into a header
+            return key[:LONGEST_KEY]
     return str(uuid.uuid4())
 
 

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from itertools import count
@@ -75,12 +76,13 @@ def eventually(look: Callable[[], Any]) -> Any:
     deadline = timezone.now() + timedelta(seconds=WAIT_SECONDS)
     while not (found := look()):
         assert timezone.now() < deadline, "it never happened"
+        time.sleep(0.01)  # what is waited for needs the processor too
     return found
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def database(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
-    """What is written is seen by other processes, and emptied after the module."""
+    """What is written is seen by other processes, and emptied after the last test here."""
     with django_db_blocker.unblock():
         assert connection.settings_dict["NAME"].startswith("test_")  # it is emptied below
         yield
@@ -93,7 +95,7 @@ def _django_db_helper(database: None) -> None:
     emptying after each, which takes longer than most of them."""
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def web(database: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PortalProcess]:
     """The portal's own web process."""
     with running_portal(tmp_path_factory.mktemp("portal"), 4, API_RATE="100000") as process:

@@ -413,7 +413,7 @@ def test_release_of_others_and_one_that_is_not_there_are_the_same_1(command: Mak
     theirs = Stage().release()
     for name in (theirs.pk, "0" * 26):
         assert command().call("status", "--release", name) == 1
-        assert f"FAILED: Release {name}: There is no such" in capsys.readouterr().out
+        assert f"FAILED: There is no release '{name}'." in capsys.readouterr().out
 
 
 def test_summary_that_cannot_be_written_changes_no_exit_code(
@@ -434,6 +434,7 @@ def test_summary_that_cannot_be_written_changes_no_exit_code(
         (("canary", *WINE, "--error-threshold", "nan"), "--error-threshold"),
         (("canary", *WINE, "--timeout", "-1"), "--timeout"),
         (("canary", *WINE, "--replicas", "3"), "Autoscaling"),
+        (("canary", *WINE, "--idempotency-key", "schlüssel"), "plain characters"),
         (("canary", "--model-name", "wine"), "--version, --environment is missing"),
         (("deploy", *WINE, "--commit-status"), "GITHUB_SHA"),
         (("deploy", *WINE, "--commit-sha", "ab"), "belong together"),

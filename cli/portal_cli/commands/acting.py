@@ -26,7 +26,7 @@ _MOVED_ON = frozenset({"row_version", "not_possible_now", "decided_already"})
 @click.option("--reason", default="promoted with the command line", show_default=True, help="For the record.")
 @options.connecting
 def promote(reason: str, **given: Any) -> None:
-    """End the hold of a canary now, and wait until the version is stable."""
+    """End the hold of a canary now; wait until it is stable."""
     run(Options(**given), lambda session: _promote(session, reason))
 
 
@@ -38,7 +38,7 @@ def promote(reason: str, **given: Any) -> None:
 )
 @options.connecting
 def rollback(reason: str, **given: Any) -> None:
-    """Abort a release that runs; go back to the previous version from one that has succeeded."""
+    """Abort a release, or go back from one that succeeded."""
     run(Options(**given), lambda session: _rollback(session, reason))
 
 
@@ -48,7 +48,7 @@ def rollback(reason: str, **given: Any) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask on a terminal.")
 @options.connecting
 def approve(comment: str, yes: bool, **given: Any) -> None:
-    """Agree to a release: to the plan and the digest that are shown."""
+    """Agree to the plan and the digest that are shown."""
     run(Options(**given), lambda session: _approve(session, comment, yes))
 
 

@@ -31,7 +31,7 @@ def validate(**given: Any) -> None:
 @options.waiting()
 @options.connecting
 def deploy(**given: Any) -> None:
-    """Release straight to all traffic after the smoke test; to staging unless said otherwise."""
+    """Release straight to all traffic; to staging by default."""
     wanted = Options(**given)
     run(wanted, lambda session: _file(session, wanted.straight(), goals.promoted))
 
@@ -43,7 +43,7 @@ def deploy(**given: Any) -> None:
 @options.waiting()
 @options.connecting
 def canary(**given: Any) -> None:
-    """File a release with a canary, and wait until callers' traffic reaches it."""
+    """File a release with a canary; wait until it gets traffic."""
     wanted = Options(**given)
     run(wanted, lambda session: _file(session, wanted.canary(), goals.on_candidate))
 

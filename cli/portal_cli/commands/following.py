@@ -28,7 +28,7 @@ def smoke_test(**given: Any) -> None:
 @options.deadline
 @options.connecting
 def monitor(**given: Any) -> None:
-    """Follow a canary with its verdict until it is promoted or rolled back."""
+    """Follow a canary until it is promoted or rolled back."""
     run(Options(**given), _monitor)
 
 
