@@ -48,39 +48,31 @@ class Follower:
     def until(self, release: Release, goal: Goal) -> tuple[Release, bool]:
         """Follow until the goal is reached or missed; raises `StillRunning` when the time is over."""
         self.begin(release)
-        self.take(release)
-        while True:
-            known = self.known
-            decided = goal(known)
-            if decided is not None:
-                return known, decided
+        known = self.take(release)
+        while (decided := goal(known)) is None:
             left = self.deadline - self.clock()
             if left <= 0:
                 raise StillRunning(
                     f"Still {phase_in_words(known.phase)} after {self.timeout:.0f} s ({known.reason}). "
                     f"The release goes on; follow it with: {again(known)}"
                 )
-            self.take(self._wait(known, min(left, self.display.pace_seconds)))
+            known = self.take(self._wait(known, min(left, self.display.pace_seconds)))
+        return known, decided
 
-    @property
-    def known(self) -> Release:
-        """The newest document."""
-        assert self.story is not None, "nothing is followed yet"  # noqa: S101 - `begin` comes first
-        return self.story.release
-
-    def take(self, release: Release) -> None:
-        """Take a document in: tell what is new of it."""
-        story = self.story
-        assert story is not None  # noqa: S101 - `begin` comes first
+    def take(self, release: Release) -> Release:
+        """Take a document in and tell what is new of it; the newest document, which may be an older one."""
+        story = self.story or Story(release, spoken_at=self.clock())
         lines: list[Line] = []
         if story.is_news(release) and story.needs_history(release):
             self.history = self.portal.history(release.id)
             story, lines = tell_history(story, self.history, self.clock())
         clock = datetime.now(UTC).strftime("%H:%M:%S")
-        self.story, more = tell_release(story, release, self.clock(), clock)
+        story, more = tell_release(story, release, self.clock(), clock)
         for line in [*lines, *more]:
             self.display.line(line)
-        self.display.show(self.story.release)
+        self.story = story
+        self.display.show(story.release)
+        return story.release
 
     def _wait(self, known: Release, seconds: float) -> Release:
         asked = self.clock()

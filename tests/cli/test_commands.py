@@ -374,7 +374,7 @@ def test_wrong_token_is_1_with_a_sentence(command: Make, capsys: Output) -> None
 
 def test_tenant_of_others_is_1(command: Make, capsys: Output) -> None:
     asked = command()
-    asked.variables["PORTAL_TENANT"] = factories.tenant("globex").slug
+    asked.variables["PORTAL_TENANT"] = Stage().acme.slug
     assert asked.call("status", *WINE) == 1
     assert "not yours" in capsys.readouterr().out
 

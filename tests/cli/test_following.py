@@ -1,5 +1,6 @@
 """The command in a process of its own, while releases move, networks fail and people lose patience."""
 
+import contextlib
 import json
 import os
 import pty
@@ -276,42 +277,100 @@ def test_texts_of_others_break_neither_log_nor_summary_nor_json(
     assert "<script>" not in summary.read_text()
 
 
+@pytest.fixture
+def on_terminal(command: Make, began: list[Any]) -> Callable[..., "Terminal"]:
+    """The command on a terminal of its own."""
+
+    def start(*arguments: str, role: Role = Role.OPERATOR, columns: int = 80, **variables: str) -> Terminal:
+        asked = command(role)
+        asked.variables |= {"TERM": "xterm-256color", "COLUMNS": str(columns), "LINES": "40", **variables}
+        ours, theirs = pty.openpty()
+        process = asked.start(*arguments, stdout=theirs, stderr=theirs, stdin=theirs)
+        began.append(process)
+        os.close(theirs)
+        return Terminal(ours, process)
+
+    return start
+
+
+class Terminal:
+    """What a person sees, and types."""
+
+    def __init__(self, ours: int, process: "subprocess.Popen[str]") -> None:
+        self._ours = ours
+        self._process = process
+        self._shown: list[bytes] = []
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    @property
+    def text(self) -> str:
+        """All that was shown, with what moves the cursor."""
+        return b"".join(self._shown).decode()
+
+    def answer(self, question: str, text: str) -> None:
+        """Type when asked."""
+        eventually(lambda: question in self.text)
+        os.write(self._ours, f"{text}\n".encode())
+
+    def end(self) -> int:
+        """The exit code."""
+        code = self._process.wait(60)
+        self._reader.join(60)
+        os.close(self._ours)
+        return code
+
+    def _read(self) -> None:
+        with contextlib.suppress(OSError):  # the last one who could write has closed it
+            while data := os.read(self._ours, 65536):
+                self._shown.append(data)
+
+
+OnTerminal = Callable[..., Terminal]
+
+
 @pytest.mark.parametrize(("columns", "shares"), [(80, "6.2 %  "), (120, "40 of 640 = 6.2 %")])
 def test_terminal_shows_the_verdict_and_obeys_no_text(
-    command: Make, began: list[Any], stage: Stage, front: Front, columns: int, shares: str
+    on_terminal: OnTerminal, stage: Stage, front: Front, columns: int, shares: str
 ) -> None:
     release = stage.release(verdict=HARM, reason=NASTY)
-    asked = command()
-    asked.variables |= {"TERM": "xterm-256color", "COLUMNS": str(columns), "LINES": "40"}
-    ours, theirs = pty.openpty()
-    process = asked.start("monitor", *WINE, stdout=theirs, stderr=theirs, stdin=theirs)
-    began.append(process)
-    os.close(theirs)
+    terminal = on_terminal("monitor", *WINE, columns=columns)
     eventually(is_waiting(front))
-    shown: list[bytes] = []
-    reader = threading.Thread(target=read_all, args=(ours, shown))
-    reader.start()
     stage.walk(release, (Phase.ROLLING_BACK, "harm"), (Phase.ROLLED_BACK, "all traffic on stable"))
-    assert process.wait(60) == 1
-    reader.join(60)
-    text = b"".join(shown).decode()
-    assert "\x1b[2J" not in text
-    assert "\x1b]0;" not in text
-    assert "\x9b" not in text
+    assert terminal.end() == 1
+    text = terminal.text
+    assert not any(order in text for order in ("\x1b[2J", "\x1b]0;", "\x9b"))
     assert shares in text
     assert "6.2 % errors where stable has 0.2 %" in text
     assert "wine 1.1.0 was rolled back in production" in text
     assert text.count("\x1b[?25h") >= 1  # the cursor is back
 
 
-def read_all(terminal: int, into: list[bytes]) -> None:
-    """Until the last one who could write has closed it."""
-    while True:
-        try:
-            data = os.read(terminal, 65536)
-        except OSError:
-            break
-        if not data:
-            break
-        into.append(data)
-    os.close(terminal)
+def test_terminal_under_ci_gets_plain_lines(on_terminal: OnTerminal, stage: Stage) -> None:
+    stage.release(Phase.SUCCEEDED)
+    terminal = on_terminal("monitor", *WINE, CI="true")
+    assert terminal.end() == 0
+    assert "\x1b" not in terminal.text
+
+
+def test_terminal_approval_is_asked_for_once_more(on_terminal: OnTerminal, stage: Stage) -> None:
+    release = stage.release(Phase.AWAITING_APPROVAL, approvals_required=1)
+    for typed, code, given in (("n", 1, 0), ("y", 0, 1)):
+        terminal = on_terminal("approve", *WINE, role=Role.APPROVER)
+        terminal.answer("Approve?", typed)
+        assert terminal.end() == code
+        assert factories.DIGEST[:40] in terminal.text
+        assert release.approvals.count() == given
+
+
+def test_terminal_login_asks_and_does_not_show_the_token(
+    on_terminal: OnTerminal, stage: Stage, front: Front, tmp_path: Path
+) -> None:
+    terminal = on_terminal("login", PORTAL_URL="", PORTAL_TENANT="", PORTAL_TOKEN="")
+    terminal.answer("Portal", front.url)
+    terminal.answer("Tenant", stage.acme.slug)
+    terminal.answer("Token", stage.tokens[Role.VIEWER])
+    assert terminal.end() == 0
+    assert "the token works" in terminal.text
+    assert stage.tokens[Role.VIEWER] not in terminal.text
+    assert stage.tokens[Role.VIEWER] in (tmp_path / "config" / "portal" / "config.json").read_text()
