@@ -1,6 +1,7 @@
 """The options of all commands: one name each, one environment variable each, one meaning everywhere."""
 
 import math
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -83,6 +84,11 @@ def _finite(context: click.Context, parameter: click.Parameter, value: float | N
 
 
 def _is_release(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    if value is None and os.environ.get("PORTAL_RELEASE") == "":
+        raise click.UsageError(
+            "PORTAL_RELEASE is set and empty: the step that should have filed the release gave none. Another "
+            "release of the same model is not meant; unset the variable to have the newest."
+        )
     if value is not None and not RELEASE_ID.fullmatch(value):
         raise click.BadParameter("is no release's id; one looks like 01JD8M3Q2N9V5T7X4B6C1A0ZEH.")
     return value
@@ -104,7 +110,7 @@ def _no_replicas(context: click.Context, parameter: click.Parameter, value: str 
         )
 
 
-def _option(*names: str, **settings: Any) -> Callable[[Command], Command]:
+def option(*names: str, **settings: Any) -> Callable[[Command], Command]:
     """An option that is also the environment variable PORTAL_<NAME>."""
     long = next(name for name in names if name.startswith("--")).split("/")[0]
     variable = "PORTAL_" + long.removeprefix("--").replace("-", "_").upper()
@@ -112,27 +118,27 @@ def _option(*names: str, **settings: Any) -> Callable[[Command], Command]:
 
 
 def _all(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
-    def decorate(command: Command) -> Command:
-        for option in reversed(options):
-            command = option(command)
+    def decorated(command: Command) -> Command:
+        for decorate in reversed(options):
+            command = decorate(command)
         return command
 
-    return decorate
+    return decorated
 
 
 def connecting(command: Command) -> Command:
     """Where the portal is, how patient to be, and how to answer."""
     decorate: Callable[[Command], Command] = _all(
-        _option("--url", help="Address of the portal."),
-        _option("--tenant", help="The tenant's name in addresses."),
-        _option(
+        option("--url", help="Address of the portal."),
+        option("--tenant", help="The tenant's name in addresses."),
+        option(
             "--patience",
             type=click.IntRange(min=0),
             default=int(PATIENCE_SECONDS),
             show_default=True,
             help="Seconds of trouble in a row before giving up (exit code 3).",
         ),
-        _option("--json", is_flag=True, help="One JSON document on standard output; the rest on stderr."),
+        option("--json", is_flag=True, help="One JSON document on standard output; the rest on stderr."),
     )
     return decorate(command)
 
@@ -140,15 +146,15 @@ def connecting(command: Command) -> Command:
 def naming(environment: str | None = None) -> Callable[[Command], Command]:
     """Model, version, environment."""
     return _all(
-        _option("--model-name", help="The model, as the portal names it."),
-        _option("--version", help="The semantic version, as in 1.4.0."),
-        _option("--environment", default=environment, show_default=True, help="Where it is to serve."),
+        option("--model-name", help="The model, as the portal names it."),
+        option("--version", help="The semantic version, as in 1.4.0."),
+        option("--environment", default=environment, show_default=True, help="Where it is to serve."),
     )
 
 
 def choosing(command: Command) -> Command:
     """An existing release: by its id, or the newest of a model in an environment."""
-    chosen = _option(
+    chosen = option(
         "--release",
         callback=_is_release,
         help="Its id. Without: the newest of --model-name, --version and --environment.",
@@ -159,15 +165,15 @@ def choosing(command: Command) -> Command:
 def planning(command: Command) -> Command:
     """The plan of a release."""
     decorate: Callable[[Command], Command] = _all(
-        _option("--traffic", type=click.IntRange(1, 100), help="Percent for the candidate; 100: no canary."),
-        _option("--duration", type=click.IntRange(min=0), help="Seconds of the canary."),
-        _option(
+        option("--traffic", type=click.IntRange(1, 100), help="Percent for the candidate; 100: no canary."),
+        option("--duration", type=click.IntRange(min=0), help="Seconds of the canary."),
+        option(
             "--error-threshold",
             type=click.FloatRange(0, 1),
             callback=_finite,
             help="Largest share of errors, as in 0.01; without it the environment's.",
         ),
-        _option("--replicas", callback=_no_replicas, expose_value=False, hidden=True),
+        option("--replicas", callback=_no_replicas, expose_value=False, hidden=True),
     )
     return decorate(command)
 
@@ -175,15 +181,15 @@ def planning(command: Command) -> Command:
 def filing(command: Command) -> Command:
     """What goes with a release that is filed."""
     decorate: Callable[[Command], Command] = _all(
-        _option("--note", default="", help="Shown with the release."),
-        _option(
+        option("--note", default="", help="Shown with the release."),
+        option(
             "--idempotency-key",
             callback=_is_key,
             help="The same key and content is the same release. Without: of the CI run, or a new one.",
         ),
-        _option("--commit-status", is_flag=True, help="Tell GITHUB_SHA's status as the release goes on."),
-        _option("--commit-repository", help="owner/name of the commit to tell instead."),
-        _option("--commit-sha", help="Its 40 digits."),
+        option("--commit-status", is_flag=True, help="Tell GITHUB_SHA's status as the release goes on."),
+        option("--commit-repository", help="owner/name of the commit to tell instead."),
+        option("--commit-sha", help="Its 40 digits."),
     )
     return decorate(command)
 
@@ -191,14 +197,14 @@ def filing(command: Command) -> Command:
 def waiting(default: bool = True) -> Callable[[Command], Command]:
     """Whether to wait, and how long."""
     return _all(
-        _option("--wait/--no-wait", default=default, show_default=True, help="Wait for the outcome."),
+        option("--wait/--no-wait", default=default, show_default=True, help="Wait for the outcome."),
         deadline,
     )
 
 
 def deadline(command: Command) -> Command:
     """How long to wait."""
-    limit = _option(
+    limit = option(
         "--timeout",
         type=click.IntRange(min=0),
         default=TIMEOUT_SECONDS,

@@ -336,6 +336,19 @@ def test_rollback_of_a_finished_release_goes_back_once(
     assert "does not serve production any more: 1.0.0 does" in capsys.readouterr().out
 
 
+def test_rollback_of_the_release_that_a_step_did_not_file_touches_no_other(
+    command: Make, stage: Stage, capsys: Output
+) -> None:
+    last_week = stage.release(Phase.SUCCEEDED)
+    stage.place.stable, stage.place.previous = stage.new, stage.old
+    stage.place.save()
+    asked = command()
+    asked.variables["PORTAL_RELEASE"] = ""
+    assert asked.call("rollback", *WINE) == 2
+    assert "PORTAL_RELEASE is set and empty" in capsys.readouterr().err
+    assert stage.releases.get() == last_week
+
+
 def test_rollback_needs_an_operator(command: Make, stage: Stage, capsys: Output) -> None:
     stage.release()
     assert command(Role.REQUESTER).call("rollback", *WINE) == 1

@@ -10,7 +10,6 @@ from typing import Any
 import click
 
 from portal_cli import goals, options
-from portal_cli.commands.following import described
 from portal_cli.documents import BEFORE_TRAFFIC, Release
 from portal_cli.errors import NotReachable, Refused, Unsure
 from portal_cli.options import Options
@@ -23,7 +22,9 @@ _MOVED_ON = frozenset({"row_version", "not_possible_now", "decided_already"})
 @click.command()
 @options.choosing
 @options.waiting()
-@click.option("--reason", default="promoted with the command line", show_default=True, help="For the record.")
+@options.option(
+    "--reason", default="promoted with the command line", show_default=True, help="For the record."
+)
 @options.connecting
 def promote(reason: str, **given: Any) -> None:
     """End the hold of a canary now; wait until it is stable."""
@@ -33,7 +34,7 @@ def promote(reason: str, **given: Any) -> None:
 @click.command()
 @options.choosing
 @options.waiting()
-@click.option(
+@options.option(
     "--reason", default="rolled back with the command line", show_default=True, help="For the record."
 )
 @options.connecting
@@ -44,8 +45,8 @@ def rollback(reason: str, **given: Any) -> None:
 
 @click.command()
 @options.choosing
-@click.option("--comment", default="", help="Stays in the record.")
-@click.option("--yes", is_flag=True, help="Do not ask on a terminal.")
+@options.option("--comment", default="", help="Stays in the record.")
+@options.option("--yes", is_flag=True, help="Do not ask on a terminal.")
 @options.connecting
 def approve(comment: str, yes: bool, **given: Any) -> None:
     """Agree to the plan and the digest that are shown."""
@@ -154,7 +155,7 @@ def _return_under_way(session: Session, error: Refused, previous: str) -> Releas
 # ---- approve ---------------------------------------------------------------------------------------
 def _approve(session: Session, comment: str, is_agreed: bool) -> Outcome:
     release = session.find()
-    session.display.facts("You agree to", described(release))
+    session.display.facts("You agree to", _described(release))
     session.display.checks(session.portal.checks(release.id))
     is_asked = sys.stdin.isatty() and sys.stderr.isatty() and not is_agreed
     if is_asked and not click.confirm("Approve?", err=True):
@@ -172,3 +173,18 @@ def _approve(session: Session, comment: str, is_agreed: bool) -> Outcome:
     session.release = after
     given = f"{after.approvals_given} of {after.approvals_required} approvals given"
     return Outcome(True, f"{after.title}: approved, {given}")
+
+
+def _described(release: Release) -> list[tuple[str, str]]:
+    """What somebody agrees to."""
+    return [
+        ("release", release.id),
+        ("model", f"{release.model} {release.version}"),
+        ("environment", release.environment),
+        ("replaces", release.stable or "nothing: the first version there"),
+        ("digest", release.digest or "not known"),
+        ("plan", release.plan_in_words),
+        ("filed by", release.requested_by),
+        ("approvals", f"{release.approvals_given} of {release.approvals_required}"),
+        ("page", release.page),
+    ]

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from portal_cli import goals, options
-from portal_cli.documents import BEFORE_TRAFFIC, Check, Release
+from portal_cli.documents import Check
 from portal_cli.errors import Misused
 from portal_cli.options import Options
 from portal_cli.session import Outcome, Session, run
@@ -43,7 +43,7 @@ def status(**given: Any) -> None:
 
 @click.command()
 @options.choosing
-@click.option("--output", "-o", type=click.Path(dir_okay=False), default="-", help="File; - is stdout.")
+@options.option("--output", "-o", type=click.Path(dir_okay=False), default="-", help="File; - is stdout.")
 @options.connecting
 def evidence(output: str, **given: Any) -> None:
     """Write the whole record of a release as one JSON document."""
@@ -92,7 +92,7 @@ def _status(session: Session) -> Outcome:
     session.follower.begin(release)
     session.follower.take(release)
     sentence = session.ending(release)
-    if release.phase in BEFORE_TRAFFIC or not release.has_ended:
+    if not release.has_ended:
         sentence += f" ({release.reason})"
     return Outcome(True, sentence)
 
@@ -107,18 +107,3 @@ def _evidence(session: Session, output: str) -> Outcome:
     except OSError as error:
         raise Misused(f"{output} cannot be written: {error.strerror}.") from error
     return Outcome(True, f"the record of {release.title} is in {output}", answer=record)
-
-
-def described(release: Release) -> list[tuple[str, str]]:
-    """What somebody agrees to."""
-    return [
-        ("release", release.id),
-        ("model", f"{release.model} {release.version}"),
-        ("environment", release.environment),
-        ("replaces", release.stable or "nothing: the first version there"),
-        ("digest", release.digest or "not known"),
-        ("plan", release.plan_in_words),
-        ("filed by", release.requested_by),
-        ("approvals", f"{release.approvals_given} of {release.approvals_required}"),
-        ("page", release.page),
-    ]

@@ -5,7 +5,7 @@ import time
 
 import click
 
-from portal_cli import configuration
+from portal_cli import configuration, options
 from portal_cli.configuration import Connection
 from portal_cli.errors import Misused
 from portal_cli.http import Http, Patience
@@ -13,8 +13,8 @@ from portal_cli.portal import Portal
 
 
 @click.command()
-@click.option("--url", envvar="PORTAL_URL", show_envvar=True, help="Address of the portal.")
-@click.option("--tenant", envvar="PORTAL_TENANT", show_envvar=True, help="The tenant's name in addresses.")
+@options.option("--url", help="Address of the portal.")
+@options.option("--tenant", help="The tenant's name in addresses.")
 def login(url: str | None, tenant: str | None) -> None:
     """Store where the portal is and who you are.
 
