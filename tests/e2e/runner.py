@@ -47,9 +47,11 @@ class Job:
 
 @dataclass(frozen=True)
 class Runner:
-    """`checkout`: where the repository is; `path`: PATH of the steps; `contexts`: inputs, vars, secrets."""
+    """`checkout` is where the repository is; `home` and `path` are HOME and PATH of the steps; `contexts` holds
+    inputs, vars and secrets."""
 
     checkout: Path
+    home: Path
     path: str
     contexts: Values
 
@@ -69,7 +71,10 @@ class Runner:
         required = {name for name, said in described["inputs"].items() if said.get("required")}
         assert required <= set(self.contexts["inputs"])
         inside = Runner(
-            self.checkout, self.path, {**self.contexts, "inputs": given | dict(self.contexts["inputs"])}
+            self.checkout,
+            self.home,
+            self.path,
+            {**self.contexts, "inputs": given | dict(self.contexts["inputs"])},
         )
         return inside._execute(described["runs"]["steps"], [], {"GITHUB_ACTION_PATH": str(folder)})
 
@@ -84,7 +89,7 @@ class Runner:
                 output.touch()
                 given = {
                     "PATH": self.path,
-                    "HOME": folder,
+                    "HOME": str(self.home),
                     "CI": "true",
                     "GITHUB_ACTIONS": "true",
                     "GITHUB_STEP_SUMMARY": str(summary),

@@ -33,11 +33,16 @@ class Hands:
         self.portal, self.tenant = cast["portal"], cast["tenant"]
         ada, self._ben = Person(cast, "ada"), Person(cast, "ben")
         self.token = ada.post("tokens/", {"name": "workflow", "role": "operator"})["token"]
-        changes = {"requires_success_in": None, "approvals_required": 1}
-        answer = ada.http.patch(f"/api/v1/tenants/{self.tenant}/environments/production/", json=changes)
-        assert answer.status_code == 200, answer.text
+        for name, approvals in (("staging", 0), ("production", 1)):
+            changes = {
+                "requires_success_in": None,
+                "approvals_required": approvals,
+                "default_plan": {"grace_seconds": 2},
+            }
+            answer = ada.http.patch(f"/api/v1/tenants/{self.tenant}/environments/{name}/", json=changes)
+            assert answer.status_code == 200, answer.text
         ada.http.close()
-        self._path = path_with(programs)
+        self._home, self._path = programs.parent, path_with(programs)
         self._over = threading.Event()
         self._approving = threading.Thread(target=self._approve, daemon=True)
         self._approving.start()
@@ -57,14 +62,14 @@ class Hands:
         """Start the workflow by hand; its jobs, None where a condition said no."""
         workflow = yaml.safe_load(WORKFLOW.read_text())
         inputs = {"model_name": "wine", "version": version, "environment": environment, **QUICK}
-        runner = Runner(CHECKOUT, self._path, self._contexts(inputs))
+        runner = Runner(CHECKOUT, self._home, self._path, self._contexts(inputs))
         return {name: runner.job(workflow, name) for name in ("validate", "staging", "production")}
 
     def act(self, **inputs: str) -> Job:
         """The composite action as a step of another workflow."""
         where = {"url": self.portal, "tenant": self.tenant, "token": self.token}
         named = {name.replace("_", "-"): value for name, value in inputs.items()}
-        return Runner(CHECKOUT, self._path, self._contexts({**where, **named})).action(ACTION)
+        return Runner(CHECKOUT, self._home, self._path, self._contexts({**where, **named})).action(ACTION)
 
     def _contexts(self, inputs: dict[str, str]) -> dict[str, Any]:
         return {
