@@ -47,8 +47,8 @@ class Job:
 
 @dataclass(frozen=True)
 class Runner:
-    """`checkout` is where the repository is; `home` and `path` are HOME and PATH of the steps; `contexts` holds
-    inputs, vars and secrets."""
+    """`checkout` is where the repository is; `home` and `path` are HOME and PATH of the steps; `contexts`
+    holds inputs, vars and secrets."""
 
     checkout: Path
     home: Path
