@@ -4,6 +4,7 @@ from typing import Any
 
 from rest_framework import serializers
 
+from releases.api.examples import example
 from releases.api.fields import Text
 from releases.api.requests import PlanField, StrictSerializer
 from releases.domain.connection import METRIC_SOURCES
@@ -103,6 +104,7 @@ class NetworkForm(StrictSerializer):
     callers = CallersForm(required=False)
 
 
+@example({"approvals_required": 2, "approval_ttl_seconds": 86_400, "metric_tolerance": 0.02})
 class EnvironmentForm(StrictSerializer):
     """Changes to an environment; what is absent stays. All of them are made, or none."""
 

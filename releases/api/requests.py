@@ -9,6 +9,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from releases.api.answers import ClosedSerializer, PlanSubsetSerializer
+from releases.api.examples import MAPPING, RELEASE, example
 from releases.api.fields import Text
 from releases.api.parsing import LARGEST_INTEGER
 from releases.domain.release import Phase
@@ -77,6 +78,7 @@ def _row_version() -> serializers.IntegerField:
     )
 
 
+@example({"name": "wine", "registry_name": "wine-quality", "description": "Which cultivar a wine is of."})
 class ModelForm(StrictSerializer):
     """A model to be made known."""
 
@@ -85,6 +87,7 @@ class ModelForm(StrictSerializer):
     description = Text(max_length=LONGEST_TEXT, required=False, allow_blank=True, default="")
 
 
+@example({"run_id": "3f2a9c0d7b1e4f5a8c6d2e1f0a9b8c7d", "change": "minor", "description": "more data"})
 class VersionForm(StrictSerializer):
     """A run's model to be registered."""
 
@@ -101,6 +104,7 @@ class RuleForm(StrictSerializer):
     model = Text(max_length=40)
 
 
+@example(MAPPING)
 class MappingForm(StrictSerializer):
     """The whole mapping of a service in an environment, at most one rule a tier; none: nothing answers."""
 
@@ -118,6 +122,7 @@ class CommitForm(StrictSerializer):
     sha = Text(pattern="[0-9a-fA-F]{40}", said="has to be the 40 hexadecimal digits of a commit")
 
 
+@example(RELEASE)
 class ReleaseForm(StrictSerializer):
     """A release to be filed."""
 
@@ -130,18 +135,21 @@ class ReleaseForm(StrictSerializer):
     commit = CommitForm(required=False, allow_null=True, default=None)
 
 
+@example({"reason": "errors that the judge cannot see"})
 class ReasonForm(StrictSerializer):
     """Why: it stays in the record."""
 
     reason = Text(max_length=LONGEST_TEXT)
 
 
+@example({"reason": "the on-call engineer looked at it", "row_version": 17})
 class ActForm(ReasonForm):
     """An act on a running release; with `row_version` only if it is still as the caller saw it."""
 
     row_version = _row_version()
 
 
+@example({"comment": "metrics and signature look fine", "row_version": 4})
 class DecisionForm(StrictSerializer):
     """An approver's decision."""
 
@@ -149,6 +157,7 @@ class DecisionForm(StrictSerializer):
     row_version = _row_version()
 
 
+@example({"comment": "trained before the fix of the labels", "row_version": 4})
 class RejectionForm(StrictSerializer):
     """A refusal; the requester has to be able to act on it."""
 
@@ -156,6 +165,7 @@ class RejectionForm(StrictSerializer):
     row_version = _row_version()
 
 
+@example({"name": "github", "role": "operator", "expires_at": "2030-01-01T00:00:00Z"})
 class TokenForm(StrictSerializer):
     """A token to be made."""
 

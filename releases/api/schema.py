@@ -1,14 +1,22 @@
 """The OpenAPI document: how operations are described, and the page that shows it."""
 
 from collections.abc import Callable, Sequence
+from http import HTTPStatus
 from typing import Any, TypeVar
 
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema, extend_schema_serializer
+from drf_spectacular.utils import (
+    OpenApiExample,
+    OpenApiParameter,
+    OpenApiResponse,
+    extend_schema,
+    extend_schema_serializer,
+)
 from drf_spectacular.views import SpectacularSwaggerSplitView
 from rest_framework import serializers
 
 from releases.api.answers import ProblemSerializer
+from releases.api.examples import PROBLEM
 from releases.api.pagination import DEFAULT_LIMIT, LARGEST_LIMIT
 from releases.api.problems import CONTENT_TYPE
 
@@ -50,7 +58,8 @@ def described(
     errors = {**READ, **LIMITED, **({**WRITTEN, **CONFLICT} if form else {})}
     answers: Answers = {status: answer, **(more or {})}
     for code, text in sorted(errors.items()):
-        answers[code, CONTENT_TYPE] = OpenApiResponse(ProblemSerializer, description=text)
+        examples = [OpenApiExample("Example", value=PROBLEM)] if code == HTTPStatus.CONFLICT else []
+        answers[code, CONTENT_TYPE] = OpenApiResponse(ProblemSerializer, description=text, examples=examples)
     return extend_schema(
         operation_id=operation,
         summary=summary,

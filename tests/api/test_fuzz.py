@@ -18,7 +18,7 @@ from tests.portal_process import PortalProcess, running_portal
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "4"))  # of each call; more of them find rarer things
 # An administrator gets past the door everywhere: all kinds of bad content are tried there, and what follows
 # on what. Of the others most ends at the door.
-WHOLE, SHORT = "coverage,fuzzing,stateful", "fuzzing"
+WHOLE, SHORT = "examples,coverage,fuzzing,stateful", "fuzzing"
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
