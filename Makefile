@@ -14,7 +14,7 @@ PRODUCTION := PORTAL_URL=https://portal.example PORTAL_ALLOWED_HOSTS=portal.exam
 	DATABASE_URL=postgresql://127.0.0.1:1/none REDIS_URL=redis://127.0.0.1:1/0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-serving pipeline run test test-survival test-browser test-cluster test-istio screenshots bench bench-judge bench-reconcile bench-serving check openapi lock
+.PHONY: help demo demo-serving pipeline run test test-survival test-browser test-cluster test-istio screenshots bench bench-judge bench-reconcile bench-serving bench-waiting check openapi lock
 .DELETE_ON_ERROR:
 
 help: ## This list
@@ -52,7 +52,7 @@ test-istio: .venv/.developer $(CLUSTER)/kubebox $(CLUSTER)/istiod ## Tenants and
 screenshots: .venv/.developer ## Pictures of the running portal into var/screenshots, light and dark, desk and phone
 	$(BIN)/python -m tests.browser.screenshots
 
-bench: bench-reconcile bench-serving bench-judge ## All benchmarks; each also writes var/bench/<name>.json
+bench: bench-reconcile bench-waiting bench-serving bench-judge ## All benchmarks; each also writes var/bench/<name>.json
 
 bench-judge: .venv/.developer ## What the judge promises, simulated, beside Flagger's and Argo's rules; about 10 minutes
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m bench.judge
@@ -62,6 +62,9 @@ bench-serving: .venv/.developer $(MODELS)/.installed ## What each block costs ov
 
 bench-reconcile: .venv/.developer ## One pass over 1, 100 and 1,000 running canaries
 	$(BIN)/python -m bench.reconcile
+
+bench-waiting: .venv/.developer ## How many callers one web process lets wait for a release
+	$(BIN)/python -m bench.waiting
 
 check: .venv/.developer ## Formatting, lint, types, imports, migrations, deploy check, templates, OpenAPI
 	$(BIN)/ruff format --check .

@@ -9,6 +9,11 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, register
 
+from releases.domain.commit import Allowances
+from releases.domain.errors import Invalid
+
+SHORTEST_SECRET = 32
+
 
 @register()
 def check_model_ports(**kwargs: Any) -> list[CheckMessage]:
@@ -23,7 +28,7 @@ def check_model_ports(**kwargs: Any) -> list[CheckMessage]:
 @register()
 def check_urls(**kwargs: Any) -> list[CheckMessage]:
     """Addresses of engines are absolute http(s) URLs."""
-    names = ("PORTAL_URL", "GATEWAY_URL", "MLFLOW_TRACKING_URI")
+    names = ("PORTAL_URL", "GATEWAY_URL", "MLFLOW_TRACKING_URI", "GITHUB_API_URL")
     return [
         Error(
             f"{name} is {value!r}.",
@@ -33,6 +38,37 @@ def check_urls(**kwargs: Any) -> list[CheckMessage]:
         for name in names
         if not (value := str(getattr(settings, name))).startswith(("http://", "https://"))
     ]
+
+
+@register()
+def check_mlflow_webhook(**kwargs: Any) -> list[CheckMessage]:
+    """The secret of MLflow's messages, if there is one, cannot be guessed; their window is a few minutes."""
+    found: list[tuple[str, str]] = []
+    secret, window = settings.MLFLOW_WEBHOOK_SECRET, settings.MLFLOW_WEBHOOK_WINDOW
+    if secret and len(secret) < SHORTEST_SECRET:  # its value is not told
+        hint = "Make one: python -c 'import secrets; print(secrets.token_urlsafe(32))'."
+        found.append((f"MLFLOW_WEBHOOK_SECRET has {len(secret)} characters.", hint))
+    if not 10 <= window <= 3600:
+        found.append((f"MLFLOW_WEBHOOK_WINDOW is {window}.", "Give 10 to 3600 seconds; 300 is usual."))
+    return [Error(said, hint=hint, id="mlops_portal.E007") for said, hint in found]
+
+
+@register()
+def check_commit_statuses(**kwargs: Any) -> list[CheckMessage]:
+    """Who may set which statuses can be read, and there is a token to set them with."""
+    listed, token = settings.GITHUB_STATUS_REPOSITORIES, settings.GITHUB_TOKEN
+    found: list[tuple[str, str]] = []
+    try:
+        Allowances.parse(listed)
+    except Invalid as error:
+        hint = "Write it as tenant=owner/*,owner/name;tenant=owner/name."
+        found.append((f"GITHUB_STATUS_REPOSITORIES cannot be read: {error}.", hint))
+    if listed and not token:
+        hint = "Set it to a token that may write commit statuses, or name no repositories."
+        found.append(("GITHUB_STATUS_REPOSITORIES is set and GITHUB_TOKEN is not.", hint))
+    if any(not "!" <= character <= "~" for character in token):  # its value is a secret
+        found.append(("GITHUB_TOKEN has characters that no token has.", "Look for line breaks and blanks."))
+    return [Error(said, hint=hint, id="mlops_portal.E008") for said, hint in found]
 
 
 @register()

@@ -49,7 +49,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
-    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "servestatic.middleware.ServeStaticMiddleware",
     "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -61,7 +61,7 @@ MIDDLEWARE = [
 ]
 
 ROOT_URLCONF = "mlops_portal.urls"
-WSGI_APPLICATION = "mlops_portal.wsgi.application"
+ASGI_APPLICATION = "mlops_portal.asgi.application"
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
@@ -84,6 +84,17 @@ DATABASES["default"]["OPTIONS"] = {
     "application_name": "mlops-portal",
     "connect_timeout": 5,
 }
+# The web process answers each request in a thread of its own: the pool bounds how many of them ask the
+# database at once, the others wait for their turn. Workers have few threads and fork: no pool there.
+DATABASE_POOL_SIZE = env.int("DATABASE_POOL_SIZE", 0)
+if DATABASE_POOL_SIZE:
+    DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
+    DATABASES["default"]["OPTIONS"]["pool"] = {
+        "min_size": 1,
+        "max_size": DATABASE_POOL_SIZE,
+        "timeout": 10.0,
+        "reconnect_timeout": 10.0,  # then whoever asks next tries anew: no back-off outlives an outage
+    }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 REDIS_URL = env.str("REDIS_URL", "redis://localhost:6379/0")
@@ -116,10 +127,17 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 10.0,
         "options": {"expires": 10},
     },
+    "forget": {"task": "releases.tasks.forget", "schedule": 3600.0, "options": {"expires": 3600}},
     "notify": {"task": "releases.tasks.notify", "schedule": 2.0, "options": {"expires": 2}},
 }
 
 MLFLOW_TRACKING_URI = env.str("MLFLOW_TRACKING_URI", "http://127.0.0.1:5000")
+# What MLflow signs its messages to /webhooks/mlflow/ with (`manage.py connect_mlflow` tells it). The embedded
+# stack makes one at its first start and keeps it in var/secrets; production sets its own, at least 32
+# characters. Empty: no message is taken, and versions are found by polling.
+MLFLOW_WEBHOOK_SECRET = env.str("MLFLOW_WEBHOOK_SECRET", "")
+# How many seconds a message may be older or newer than the portal's clock; so long ids are remembered.
+MLFLOW_WEBHOOK_WINDOW = env.int("MLFLOW_WEBHOOK_WINDOW", 300)
 
 # The local serving target: MLServer processes under the supervisor, behind Envoy.
 GATEWAY_URL = env.str("GATEWAY_URL", "http://127.0.0.1:8080").rstrip("/")
@@ -170,6 +188,12 @@ VALIDATION_MEMORY_MB = env.int("VALIDATION_MEMORY_MB", 4096)
 
 # Callbacks to addresses inside the portal's own network are refused unless allowed here.
 CALLBACK_ALLOW_PRIVATE = env.bool("CALLBACK_ALLOW_PRIVATE", False)
+# Statuses of commits: the portal's own token (it may need no more than to write commit statuses), and the
+# repositories in which each tenant may have them set: "acme=acme/*,shared/models;globex=globex/models".
+# A release that names a commit of another repository is refused.
+GITHUB_TOKEN = env.str("GITHUB_TOKEN", "")
+GITHUB_STATUS_REPOSITORIES = env.str("GITHUB_STATUS_REPOSITORIES", "")
+GITHUB_API_URL = env.str("GITHUB_API_URL", "https://api.github.com").rstrip("/")
 
 # ---- people --------------------------------------------------------------------------------------
 AUTH_USER_MODEL = "tenants.User"
@@ -201,7 +225,7 @@ REST_FRAMEWORK = {
     "DEFAULT_PARSER_CLASSES": ["releases.api.parsing.StrictJSONParser"],
     "DEFAULT_METADATA_CLASS": None,
     "URL_FORMAT_OVERRIDE": None,
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_SCHEMA_CLASS": "releases.api.describing.Description",
     "EXCEPTION_HANDLER": "releases.api.problems.exception_handler",
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }
@@ -217,7 +241,10 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
     # Named here because more than one answer has such a field.
-    "ENUM_NAME_OVERRIDES": {"VerdictKindEnum": "releases.api.answers.VERDICT_KINDS"},
+    "ENUM_NAME_OVERRIDES": {
+        "VerdictKindEnum": "releases.api.answers.VERDICT_KINDS",
+        "DeliveryStateEnum": "releases.models.DeliveryState",
+    },
     "SWAGGER_UI_SETTINGS": {"validatorUrl": None, "deepLinking": True},
 }
 
@@ -235,7 +262,7 @@ STATICFILES_DIRS = [
     # The charts' library as its Python package ships it: /static/plotly/plotly.min.js. Not imported.
     ("plotly", PLOTLY / "package_data"),
 ]
-WHITENOISE_USE_FINDERS = True
+SERVESTATIC_USE_FINDERS = True
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 SECURE_COOKIES = PORTAL_URL.startswith("https://")

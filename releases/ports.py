@@ -83,6 +83,39 @@ class ModelRegistry(Protocol):
         """Write the version's artifact into `directory`; `Refused` when it is gone."""
 
 
+@dataclass(frozen=True, slots=True)
+class RegistryNotice:
+    """What the registry tells by itself: in which message, when it was sent, the event, and the model of
+    which something has happened to a version (empty: of none)."""
+
+    delivery: str
+    sent_at: datetime
+    event: str
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryWebhook:
+    """Where the registry sends notices, and how they are signed. Of one name there is one."""
+
+    name: str
+    url: str
+    secret: str = field(repr=False)
+
+
+class RegistryWebhooks(Protocol):
+    """Has a registry tell by itself. Every call raises `Unreachable` or `Refused`."""
+
+    def connect(self, wanted: RegistryWebhook) -> str:
+        """Register it, or bring the one of this name or address in line; says which. Repeatable."""
+
+    def test(self, name: str) -> str:
+        """Have the registry send an example; what was answered. `Refused` when it did not arrive."""
+
+    def remove(self, name: str) -> bool:
+        """Make it not exist; whether it did."""
+
+
 # ---- serving target ------------------------------------------------------------------------------
 @dataclass(frozen=True, slots=True)
 class Deployment:
@@ -289,6 +322,26 @@ class Notifier(Protocol):
         """Deliver; raises `Unreachable` (try again) or `Refused` (never)."""
 
 
+@dataclass(frozen=True, slots=True)
+class CommitStatus:
+    """How far a release of a commit is: `state` is pending, success, failure or error; `context` names the
+    release's place, `target_url` its page; `description` has at most 140 characters."""
+
+    repository: str
+    sha: str
+    state: str
+    context: str
+    description: str
+    target_url: str
+
+
+class CommitStatuses(Protocol):
+    """Tells a code host."""
+
+    def set(self, status: CommitStatus) -> None:
+        """Set the status of this context; raises `Unreachable` (try again) or `Refused` (never)."""
+
+
 # ---- models, looked at from outside ----------------------------------------------------------------
 @dataclass(frozen=True, slots=True)
 class ModelReport:
@@ -358,6 +411,7 @@ class Ports:
     probe: ModelProbe
     gateway: ModelGateway
     notifier: Notifier
+    statuses: CommitStatuses
     mirror: ArtifactMirror
     preflight: Preflight
     guard: Guard

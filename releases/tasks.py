@@ -32,6 +32,7 @@ from releases.services import (
     watchdog,
 )
 from releases.services.artifacts import ArtifactStore, restore
+from releases.services.commands import idempotency
 from releases.services.converge import Errands
 from releases.services.lanes import Lanes
 from releases.services.reconcile import free_leases, now, places_due
@@ -44,6 +45,7 @@ PASSES_PER_TICK = 5
 LOCAL = "local"
 
 lanes = Lanes()
+receivers = Lanes(most=8)
 
 
 def artifact_store() -> ArtifactStore:
@@ -149,8 +151,17 @@ def _read_baselines(place: str, environments: list[Environment]) -> None:
 
 @shared_task
 def notify() -> None:
-    """Every two seconds: callbacks that are due."""
-    notifications.deliver(ports(LOCAL).notifier, now())
+    """Every two seconds: callbacks and statuses that are due. In lanes of their own: receivers that hang hold
+    up neither the passes nor those of other tenants."""
+    for lane, deliveries in notifications.due(now()).items():
+        receivers.start(lane, partial(notifications.deliver, deliveries, ports(LOCAL), now))
+
+
+@shared_task
+def forget() -> None:
+    """Every hour: what need not be known any longer."""
+    logger.info("%d idempotency keys were too old and are forgotten", idempotency.forget(now()))
+    logger.info("%d messages of the registry are too old to come again", catalog.forget_messages(now()))
 
 
 @shared_task
@@ -202,6 +213,13 @@ def heavy_examine(environment_id: int) -> None:
 def heavy_compose(recomposition_id: int) -> None:
     """Compose a model again with a newer member, and register it."""
     composing.compose(recomposition_id, ports(LOCAL), now)
+
+
+@shared_task
+def look_where_asked() -> None:
+    """The registry told of a change. In a lane, because a registry that hangs must not hold up the passes;
+    one lane is enough, for it goes on until nothing is asked for."""
+    lanes.start("registry", lambda: catalog.look_where_asked(ports(LOCAL).registry, now))
 
 
 @shared_task

@@ -23,6 +23,7 @@ from releases.domain.routing import Route, RouteSetting
 from releases.ports import (
     AdapterError,
     Answer,
+    CommitStatus,
     Composed,
     Counters,
     Deployment,
@@ -430,6 +431,19 @@ class FakeNotifier:
 
 
 @dataclass
+class FakeStatuses:
+    """Keeps the statuses that were set; `failures` are raised first, one per call."""
+
+    failures: list[AdapterError] = field(default_factory=list)
+    kept: list[CommitStatus] = field(default_factory=list)
+
+    def set(self, status: CommitStatus) -> None:
+        if self.failures:
+            raise self.failures.pop(0)
+        self.kept.append(status)
+
+
+@dataclass
 class FakeWorld:
     """All fakes of one environment; `ports` is what a service gets."""
 
@@ -440,6 +454,7 @@ class FakeWorld:
     probe: FakeProbe = field(default_factory=FakeProbe)
     gateway: FakeGateway = field(default_factory=FakeGateway)
     notifier: FakeNotifier = field(default_factory=FakeNotifier)
+    statuses: FakeStatuses = field(default_factory=FakeStatuses)
     mirror: FakeMirror = field(default_factory=FakeMirror)
     preflight: FakePreflight = field(default_factory=FakePreflight)
     guard: FakeGuard = field(default_factory=FakeGuard)
@@ -459,6 +474,7 @@ class FakeWorld:
             probe=self.probe,
             gateway=self.gateway,
             notifier=self.notifier,
+            statuses=self.statuses,
             mirror=self.mirror,
             preflight=self.preflight,
             guard=self.guard,

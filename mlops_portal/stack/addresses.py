@@ -7,7 +7,7 @@ import base64
 import os
 import secrets
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from mlops_portal.stack.layout import PROJECT, Layout
@@ -29,12 +29,13 @@ def addresses(layout: Layout, given: Mapping[str, str], ports: Mapping[str, int]
         "DATABASE_URL": database_url(layout, "portal"),
         "REDIS_URL": redis_url(layout),
         "PORTAL_VAR": str(layout.var),
-        "PORTAL_SECRET_KEY": secret_key(layout.secrets),
+        "PORTAL_SECRET_KEY": kept_secret(layout.secrets, "PORTAL_SECRET_KEY"),
+        "MLFLOW_WEBHOOK_SECRET": kept_secret(layout.secrets, "MLFLOW_WEBHOOK_SECRET"),
         "SUPERVISOR_SOCKET": str(layout.supervisor_socket),
         "ENVOY_ADMIN": str(layout.envoy_admin),
         "ENVOY_XDS": str(layout.xds),
         "MODELS_PYTHON": str(PROJECT / ".venv-models" / "bin"),
-        "MODEL_ENCRYPTION_KEY": model_encryption_key(layout.model_secrets),
+        "MODEL_ENCRYPTION_KEY": kept_secret(layout.model_secrets, "MODEL_ENCRYPTION_KEY"),
         "FEATURE_STORE": str(layout.feature_store),
     }
     if redis_port := ports.get("MODEL_REDIS_PORT"):
@@ -56,20 +57,26 @@ def addresses(layout: Layout, given: Mapping[str, str], ports: Mapping[str, int]
     return computed | overrides
 
 
-def secret_key(path: Path) -> str:
-    """The portal's secret key, made at the first start."""
-    if not path.exists():
-        write_private(path, {"PORTAL_SECRET_KEY": secrets.token_urlsafe(64)})
-    return read_environment_file(path)["PORTAL_SECRET_KEY"]
+def kept_secret(path: Path, name: str) -> str:
+    """A secret in a private file, made at the first start that knows of it."""
+    known = read_environment_file(path) if path.exists() else {}
+    if name not in known:
+        known[name] = MADE_BY[name]()
+        write_private(path, known)
+    return known[name]
 
 
-def model_encryption_key(path: Path) -> str:
-    """The key of encrypted models (Fernet: 32 bytes in URL-safe base64), made at the first start."""
-    if not path.exists():
-        write_private(
-            path, {"MODEL_ENCRYPTION_KEY": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()}
-        )
-    return read_environment_file(path)["MODEL_ENCRYPTION_KEY"]
+def _fernet_key() -> str:
+    """32 bytes in URL-safe base64, as Fernet wants them."""
+    return base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
+
+
+MADE_BY: dict[str, Callable[[], str]] = {
+    "PORTAL_SECRET_KEY": lambda: secrets.token_urlsafe(64),
+    "MLFLOW_WEBHOOK_SECRET": lambda: secrets.token_urlsafe(48),
+    "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY": _fernet_key,
+    "MODEL_ENCRYPTION_KEY": _fernet_key,
+}
 
 
 def write_private(path: Path, values: Mapping[str, str]) -> None:

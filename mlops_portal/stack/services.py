@@ -7,7 +7,7 @@ import pwd
 from collections.abc import Collection, Mapping
 
 from mlops_portal.stack import gateway, postgres, redis_server
-from mlops_portal.stack.addresses import LOOPBACK, bind_address
+from mlops_portal.stack.addresses import LOOPBACK, bind_address, kept_secret
 from mlops_portal.stack.layout import ENVIRONMENT_BIN, Layout
 from mlops_portal.stack.postgres import database_url, with_database
 from mlops_portal.stack.programs import Program, with_launcher
@@ -94,21 +94,27 @@ def mlflow(layout: Layout, given: Mapping[str, str], port: int) -> Program:
         "MLFLOW_BACKEND_STORE_URI": mlflow_store(layout, given),
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         "MLFLOW_TRACKING_URI": "",
+        # It keeps the secret of its webhook encrypted with this, and may send to the portal beside it.
+        "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY": given.get("MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY")
+        or kept_secret(layout.secrets, "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY"),
+        "MLFLOW_WEBHOOK_ALLOWED_SCHEMES": "http,https",
+        "MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS": "true",
     }
     return Program("mlflow", with_launcher("mlflow", command), environment=environment, whole_group=True)
 
 
 def web(layout: Layout, address: str, port: int) -> Program:
-    """Pages and API under gunicorn."""
+    """Pages and API under uvicorn."""
     command = (
-        str(ENVIRONMENT_BIN / "gunicorn"),
-        "mlops_portal.wsgi",
-        *("--bind", f"{address}:{port}", "--worker-class", "gthread"),
-        *("--workers", "2", "--threads", "16", "--graceful-timeout", "10", "--no-control-socket"),
+        str(ENVIRONMENT_BIN / "uvicorn"),
+        "mlops_portal.asgi:application",
+        *("--host", address, "--port", str(port), "--workers", "2", "--timeout-graceful-shutdown", "10"),
+        *("--no-access-log", "--no-server-header", "--no-proxy-headers", "--lifespan", "off"),
         # Longer than any poll: a connection that ends while its next request is on the way is an error.
-        *("--keep-alive", "75"),
+        *("--timeout-keep-alive", "75"),
     )
-    return Program("web", with_launcher("web", command))
+    environment = {"DATABASE_POOL_SIZE": "16"}
+    return Program("web", with_launcher("web", command), environment=environment)
 
 
 def worker(queue: str, concurrency: int) -> Program:

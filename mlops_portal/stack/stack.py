@@ -54,6 +54,7 @@ class Stack:
         self.durable = durable
         self.ports: dict[str, int] = {}
         self.first_login = ""
+        self.notices: list[str] = []  # of steps that did not work and that the stack can do without
         self.supervisor = Supervisor(self.layout.supervisor_socket)
         self._process: subprocess.Popen[bytes] | None = None
         self._lock: IO[str] | None = None
@@ -163,6 +164,8 @@ class Stack:
                 raise self._not_ready(step, ends_by_itself=len(lives) > STARTS)
             time.sleep(0.05)
         progress.finish(step.label, time.monotonic() - began)
+        while self.notices:
+            progress.notice(self.notices.pop(0))
 
     def _not_ready(self, step: Step, ends_by_itself: bool) -> NotReady:
         what = (

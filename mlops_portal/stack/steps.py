@@ -55,6 +55,7 @@ def start_steps(stack: "Stack") -> list[Step]:
             awaits=("mlflow",),
             patience=300,
         ),
+        Step("Webhook of MLflow", act=lambda: connect_mlflow(stack), awaits=("web", "mlflow")),
         Step("Clock", ready=LogLine(stack, "beat", "beat: Starting"), awaits=("beat",)),
     ]
     # A step about programs that are not part of this stack (external, or not chosen) falls away.
@@ -120,6 +121,17 @@ def portal_steps(stack: "Stack") -> list[Step]:
             for label, program in (("Worker", "worker-control"), ("Worker for heavy tasks", "worker-heavy"))
         ),
     ]
+
+
+def connect_mlflow(stack: "Stack") -> None:
+    """Have MLflow tell of new versions by itself. Without that they are found by polling, so the start goes
+    on when it does not work."""
+    try:
+        manage(stack, "connect_mlflow")
+    except StackError as error:
+        stack.notices.append(
+            f"MLflow does not tell of new versions, they are found every 10 s instead: {error}"
+        )
 
 
 def manage(stack: "Stack", *arguments: str) -> str:

@@ -25,11 +25,13 @@ from releases.adapters.metrics.model_servers import PredictionCounts
 from releases.adapters.metrics.prometheus import PrometheusMetrics, PrometheusMetricsConfig
 from releases.adapters.mirror.local import LocalMirror
 from releases.adapters.mirror.s3 import S3Mirror, S3MirrorConfig
+from releases.adapters.notifier.github import GitHubConfig, GitHubStatuses
 from releases.adapters.notifier.webhook import WebhookConfig, WebhookNotifier
 from releases.adapters.preflight.local import LocalPreflight
 from releases.adapters.preflight.seldon import SeldonPreflight
 from releases.adapters.probe.subprocess import SubprocessProbe, SubprocessProbeConfig
 from releases.adapters.registry.mlflow import MLflowConfig, MLflowRegistry
+from releases.adapters.registry.mlflow_webhooks import MLflowWebhooks
 from releases.adapters.router.envoy import EnvoyRouter, EnvoyRouterConfig
 from releases.adapters.router.istio import IstioRouter
 from releases.adapters.seldon_place import SeldonPlace
@@ -38,7 +40,7 @@ from releases.adapters.target.seldon import SeldonTarget
 from releases.domain.connection import KubernetesConnection
 from releases.domain.errors import Invalid
 from releases.models import Environment, KubernetesPlace
-from releases.ports import MetricSource, Missing, Ports, Unreachable
+from releases.ports import MetricSource, Missing, Ports, RegistryWebhooks, Unreachable
 from tenants import traffic_keys
 
 # A model server that wrote byte code next to a model's code would change the artifact's digest.
@@ -137,7 +139,7 @@ def _config(environment_id: int) -> SeldonConfig:
 
 
 def _assemble(config: SeldonConfig, cluster: Cluster) -> Ports:
-    """Registry, probe, composer, gateway and notifier are those of everybody."""
+    """Registry, probe, composer, gateway, notifier and statuses are those of everybody."""
     wanted, shared = config.connection, _local()
     models = SeldonPlace(
         cluster=cluster,
@@ -177,6 +179,7 @@ def _assemble(config: SeldonConfig, cluster: Cluster) -> Ports:
         probe=shared.probe,
         gateway=shared.gateway,
         notifier=shared.notifier,
+        statuses=shared.statuses,
         mirror=mirror,
         preflight=SeldonPreflight(models, target.plan),
         guard=IstioGuard(traffic),
@@ -198,6 +201,11 @@ def _metrics(config: SeldonConfig, cluster: Cluster) -> MetricSource:
 def _examine(source: MetricSource) -> None:
     if source.read(["anything"])["anything"] is Missing.UNREACHABLE:
         raise Unreachable("the metric source does not answer")
+
+
+def registry_webhooks() -> RegistryWebhooks:
+    """What has the registry tell by itself; only the command that sets it up needs it."""
+    return MLflowWebhooks(settings.MLFLOW_TRACKING_URI)
 
 
 @cache
@@ -244,6 +252,7 @@ def _local() -> Ports:
         ),
         gateway=HttpGateway(),
         notifier=WebhookNotifier(WebhookConfig(settings.CALLBACK_ALLOW_PRIVATE)),
+        statuses=GitHubStatuses(GitHubConfig(settings.GITHUB_API_URL, settings.GITHUB_TOKEN)),
         mirror=LocalMirror(),
         preflight=LocalPreflight(target.preview),
         guard=LocalGuard(),

@@ -10,9 +10,10 @@ from typing import Any
 from rest_framework import serializers
 
 from releases.domain.forecast import ForecastKind
+from releases.domain.plan import LONGEST_SECONDS, MAXIMUM_STEPS
 from releases.domain.release import Phase
 from releases.domain.verdict import RuleState, VerdictKind
-from releases.models import ModelVersion
+from releases.models import Channel, DeliveryState, ModelVersion
 from tenants.roles import Role
 
 Fields = serializers.Serializer[Any]
@@ -32,49 +33,59 @@ class ProblemSerializer(Fields):
 
 
 # ---- the plan and the verdict ----------------------------------------------------------------------
-class StepSerializer(Fields):
+class ClosedSerializer(Fields):
+    """An object without any other members than these."""
+
+    closed = True
+
+
+def _seconds(least: int = 0, longest: int = LONGEST_SECONDS, **more: Any) -> serializers.IntegerField:
+    return serializers.IntegerField(min_value=least, max_value=longest, **more)
+
+
+class StepSerializer(ClosedSerializer):
     """One rung of the canary."""
 
     weight = serializers.IntegerField(min_value=1, max_value=100)
-    hold_seconds = serializers.IntegerField(required=False)
+    hold_seconds = _seconds(required=False)
     approval = serializers.BooleanField(required=False)
 
 
-class RulesSerializer(Fields):
+class RulesSerializer(ClosedSerializer):
     """What the judge limits and compares."""
 
-    error_rate_max = serializers.FloatField(allow_null=True)
-    latency_p95_max_ms = serializers.FloatField(allow_null=True)
+    error_rate_max = serializers.FloatField(allow_null=True, min_value=1e-5, max_value=0.5)
+    latency_p95_max_ms = serializers.FloatField(allow_null=True, min_value=0.1, max_value=600_000)
     compare_errors = serializers.BooleanField()
     compare_latency = serializers.BooleanField()
     compare_predictions = serializers.BooleanField()
-    margin_errors = serializers.FloatField()
-    margin_latency = serializers.FloatField()
-    warm_up_seconds = serializers.IntegerField()
+    margin_errors = serializers.FloatField(min_value=1, max_value=10)
+    margin_latency = serializers.FloatField(min_value=1, max_value=10)
+    warm_up_seconds = _seconds(longest=86_400)
 
 
-class DeadlinesSerializer(Fields):
+class DeadlinesSerializer(ClosedSerializer):
     """How long a phase may last, in seconds."""
 
-    validating = serializers.IntegerField()
-    deploying = serializers.IntegerField()
-    smoke_testing = serializers.IntegerField()
-    unknown = serializers.IntegerField()
+    validating = _seconds(1)
+    deploying = _seconds(1)
+    smoke_testing = _seconds(1)
+    unknown = _seconds(1)
 
 
-class PlanSerializer(Fields):
-    """How a release is rolled out and judged."""
+class PlanSerializer(ClosedSerializer):
+    """How a release is rolled out and judged. Weights rise from step to step."""
 
-    steps = StepSerializer(many=True)
-    shadow_seconds = serializers.IntegerField()
+    steps = StepSerializer(many=True, max_length=MAXIMUM_STEPS)  # type: ignore[call-arg]
+    shadow_seconds = _seconds()
     rules = RulesSerializer()
-    alpha = serializers.FloatField()
-    beta = serializers.FloatField()
+    alpha = serializers.FloatField(min_value=1e-6, max_value=0.2)
+    beta = serializers.FloatField(min_value=1e-6, max_value=0.5)
     promotion = serializers.ChoiceField(["certified", "no_harm"])
     early_promotion = serializers.BooleanField()
     on_inconclusive = serializers.ChoiceField(["wait", "rollback"])
-    max_canary_seconds = serializers.IntegerField()
-    grace_seconds = serializers.IntegerField()
+    max_canary_seconds = _seconds()
+    grace_seconds = _seconds()
     deadlines = DeadlinesSerializer()
 
 
@@ -197,6 +208,13 @@ class LinksSerializer(Fields):
     evidence = serializers.URLField()
 
 
+class CommitSerializer(Fields):
+    """A commit whose status tells how far the release is."""
+
+    repository = serializers.CharField(help_text="owner/name")
+    sha = serializers.CharField()
+
+
 class ReleaseSerializer(Fields):
     """A release."""
 
@@ -215,6 +233,7 @@ class ReleaseSerializer(Fields):
     split = SplitSerializer()
     step = serializers.IntegerField()
     digest = serializers.CharField(allow_null=True)
+    commit = CommitSerializer(allow_null=True)
     plan = PlanSerializer()
     approvals = GateSerializer()
     verdict = VerdictSerializer()
@@ -311,6 +330,21 @@ class ApprovalSerializer(Fields):
     digest = serializers.CharField(allow_null=True)
     counts = serializers.BooleanField()
     at = serializers.DateTimeField()
+
+
+class DeliverySerializer(Fields):
+    """One change of phase as it is told to one receiver."""
+
+    id = serializers.IntegerField()
+    channel = serializers.ChoiceField(Channel.values)
+    phase = serializers.ChoiceField([phase.value for phase in Phase])
+    sequence = serializers.IntegerField(help_text="Of the transition; `X-Portal-Delivery` ends in it.")
+    state = serializers.ChoiceField(DeliveryState.values)
+    attempts = serializers.IntegerField(help_text="Since it was filed, or last sent again by somebody.")
+    next_attempt_at = serializers.DateTimeField(allow_null=True)
+    delivered_at = serializers.DateTimeField(allow_null=True)
+    gave_up_at = serializers.DateTimeField(allow_null=True)
+    last_error = serializers.CharField(allow_blank=True)
 
 
 class ChainSerializer(Fields):

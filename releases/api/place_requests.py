@@ -4,18 +4,20 @@ from typing import Any
 
 from rest_framework import serializers
 
+from releases.api.examples import example
+from releases.api.fields import Text
 from releases.api.requests import PlanField, StrictSerializer
 from releases.domain.connection import METRIC_SOURCES
 
 LONGEST_LIST = 50
 
 
-def _text(longest: int, **more: Any) -> serializers.CharField:
-    return serializers.CharField(required=False, allow_blank=True, max_length=longest, **more)
+def _text(longest: int, **more: Any) -> Text:
+    return Text(required=False, allow_blank=True, max_length=longest, **more)
 
 
 def _texts(longest: int, **more: Any) -> serializers.ListField:
-    inner = serializers.CharField(max_length=longest)
+    inner = Text(max_length=longest)
     return serializers.ListField(child=inner, required=False, max_length=LONGEST_LIST, **more)
 
 
@@ -102,12 +104,13 @@ class NetworkForm(StrictSerializer):
     callers = CallersForm(required=False)
 
 
+@example({"approvals_required": 2, "approval_ttl_seconds": 86_400, "metric_tolerance": 0.02})
 class EnvironmentForm(StrictSerializer):
     """Changes to an environment; what is absent stays. All of them are made, or none."""
 
     approvals_required = serializers.IntegerField(required=False, min_value=0, max_value=20)
     approval_ttl_seconds = serializers.IntegerField(required=False, min_value=60, max_value=30 * 86_400)
-    requires_success_in = serializers.CharField(required=False, allow_null=True, max_length=40)
+    requires_success_in = Text(required=False, allow_null=True, max_length=40)
     metric_tolerance = serializers.FloatField(required=False, min_value=0, max_value=1)
     default_plan = PlanField(required=False)
     kubernetes = KubernetesForm(

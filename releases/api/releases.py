@@ -1,12 +1,9 @@
 """Releases over HTTP: filed, read, waited for, acted on."""
 
 import hashlib
-import time
-from collections.abc import Callable, Set
 from datetime import datetime
 from typing import Any
 
-from django.db import connection
 from django.http import HttpResponseBase
 from django.utils.cache import get_conditional_response
 from rest_framework.renderers import JSONRenderer
@@ -15,7 +12,15 @@ from rest_framework.response import Response
 
 from releases.api.answers import ForecastSerializer, ReleaseSerializer
 from releases.api.pagination import Pages
-from releases.api.requests import ActForm, DecisionForm, NoQuery, ReleaseForm, ReleaseQuery, WaitQuery
+from releases.api.requests import (
+    ActForm,
+    DecisionForm,
+    NoQuery,
+    RejectionForm,
+    ReleaseForm,
+    ReleaseQuery,
+    StrictSerializer,
+)
 from releases.api.schema import described, header, listed
 from releases.api.tenant import TenantViewSet
 from releases.domain.release import ACTIVE, TERMINAL, Act
@@ -23,9 +28,13 @@ from releases.models import Release
 from releases.services import commands, document, find, forecasts
 from tenants.roles import Capability
 
-POLL_SECONDS = 0.5
 COLUMNS = {"model": "endpoint__model__name", "environment": "endpoint__environment__name", "phase": "phase"}
-KEY = header("Idempotency-Key", "At most 255 characters; the same key and body answers the same release.")
+KEY = header(
+    "Idempotency-Key",
+    "At most 255 characters; the same key and body answers the same release, for seven days.",
+    maxLength=255,
+    pattern="^[!-~]([ -~]*[!-~])?$",
+)
 MATCH = header("If-None-Match", "The ETag of what you have; 304 while nothing has changed.")
 
 
@@ -99,31 +108,15 @@ class ReleaseViews(TenantViewSet):
         response = Response(answer, headers={"ETag": etag, "Cache-Control": "private, no-cache"})
         return get_conditional_response(request._request, etag=etag, response=response) or response
 
-    @described(
-        "wait_for_releases",
-        ReleaseSerializer,
-        summary="Wait until a release reaches one of the phases, or the time is over",
-        parameters=[WaitQuery],
-    )
-    def wait(self, request: Request, tenant: str, release: str) -> Response:
-        """Long poll; without `phase` it waits for the end of the release."""
-        wanted = self.query(WaitQuery)
-        found = wait_for(
-            lambda: find.release(self.actor, release),
-            wanted.get("phase", TERMINAL),
-            wanted["timeout"],
-        )
-        return Response(with_forecast(found, self.now()))
-
     @described("approve_releases", ReleaseSerializer, summary="Approve", form=DecisionForm)
     def approve(self, request: Request, tenant: str, release: str) -> Response:
         """Agree to the plan and the digest as they are now."""
-        return self._decide(release, approve=True)
+        return self._decide(release, DecisionForm, approve=True)
 
-    @described("reject_releases", ReleaseSerializer, summary="Reject", form=DecisionForm)
+    @described("reject_releases", ReleaseSerializer, summary="Reject", form=RejectionForm)
     def reject(self, request: Request, tenant: str, release: str) -> Response:
         """Refuse the release; before traffic it ends, later it rolls back."""
-        return self._decide(release, approve=False)
+        return self._decide(release, RejectionForm, approve=False)
 
     @described("pause_releases", ReleaseSerializer, summary="Keep the split and stop the clock", form=ActForm)
     def pause(self, request: Request, tenant: str, release: str) -> Response:
@@ -149,9 +142,9 @@ class ReleaseViews(TenantViewSet):
         changed = commands.act(self.actor, release, act, **self.content(ActForm), at=self.now())
         return Response(with_forecast(changed, self.now()))
 
-    def _decide(self, release: str, *, approve: bool) -> Response:
-        form = self.content(DecisionForm)
-        changed = commands.decide_approval(self.actor, release, approve=approve, **form, at=self.now())
+    def _decide(self, release: str, form: type[StrictSerializer], *, approve: bool) -> Response:
+        said = self.content(form)
+        changed = commands.decide_approval(self.actor, release, approve=approve, **said, at=self.now())
         return Response(with_forecast(changed, self.now()))
 
 
@@ -164,18 +157,3 @@ def with_forecast(release: Release, at: datetime) -> dict[str, Any]:
         if name == "verdict":
             shown["forecast"] = found and found.to_json()
     return shown
-
-
-def wait_for(load: Callable[[], Release], phases: Set[str], seconds: float) -> Release:
-    """The release as soon as it is in one of the phases; as it is when the time is over.
-
-    Between two looks the database connection is given back, so that waiting holds a thread, not a
-    connection."""
-    end = time.monotonic() + seconds
-    while True:
-        release = load()
-        left = end - time.monotonic()
-        if release.phase in phases or left <= 0:
-            return release
-        connection.close()
-        time.sleep(min(POLL_SECONDS, left))

@@ -1,14 +1,22 @@
 """The OpenAPI document: how operations are described, and the page that shows it."""
 
 from collections.abc import Callable, Sequence
+from http import HTTPStatus
 from typing import Any, TypeVar
 
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema, extend_schema_serializer
+from drf_spectacular.utils import (
+    OpenApiExample,
+    OpenApiParameter,
+    OpenApiResponse,
+    extend_schema,
+    extend_schema_serializer,
+)
 from drf_spectacular.views import SpectacularSwaggerSplitView
 from rest_framework import serializers
 
 from releases.api.answers import ProblemSerializer
+from releases.api.examples import PROBLEM
 from releases.api.pagination import DEFAULT_LIMIT, LARGEST_LIMIT
 from releases.api.problems import CONTENT_TYPE
 
@@ -26,7 +34,11 @@ WRITTEN = {
 }
 
 PAGING = (
-    OpenApiParameter("limit", int, description=f"1 to {LARGEST_LIMIT}; {DEFAULT_LIMIT} unless told."),
+    OpenApiParameter(
+        "limit",
+        {"type": "integer", "minimum": 1, "maximum": LARGEST_LIMIT},
+        description=f"1 to {LARGEST_LIMIT}; {DEFAULT_LIMIT} unless told.",
+    ),
     OpenApiParameter("cursor", str, description="From `next` or `previous` of another page."),
 )
 
@@ -46,7 +58,8 @@ def described(
     errors = {**READ, **LIMITED, **({**WRITTEN, **CONFLICT} if form else {})}
     answers: Answers = {status: answer, **(more or {})}
     for code, text in sorted(errors.items()):
-        answers[code, CONTENT_TYPE] = OpenApiResponse(ProblemSerializer, description=text)
+        examples = [OpenApiExample("Example", value=PROBLEM)] if code == HTTPStatus.CONFLICT else []
+        answers[code, CONTENT_TYPE] = OpenApiResponse(ProblemSerializer, description=text, examples=examples)
     return extend_schema(
         operation_id=operation,
         summary=summary,
@@ -76,9 +89,10 @@ def page_of(answer: Form) -> Form:
     return extend_schema_serializer(many=False)(page)
 
 
-def header(name: str, description: str) -> OpenApiParameter:
-    """A header of the request."""
-    return OpenApiParameter(name, OpenApiTypes.STR, OpenApiParameter.HEADER, description=description)
+def header(name: str, description: str, **schema: Any) -> OpenApiParameter:
+    """A header of the request, a text; `schema` says what it may be."""
+    of = {"type": "string", **schema}
+    return OpenApiParameter(name, of, OpenApiParameter.HEADER, description=description)
 
 
 class DocsView(SpectacularSwaggerSplitView):

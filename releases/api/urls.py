@@ -10,6 +10,7 @@ from drf_spectacular.views import SpectacularAPIView
 
 from releases.api.administration import AuditViews, TokenViews
 from releases.api.catalog import ModelViews, VersionViews
+from releases.api.deliveries import DeliveryViews
 from releases.api.metrics import metrics
 from releases.api.places import EndpointViews, EnvironmentViews
 from releases.api.probes import healthz, readyz
@@ -19,6 +20,8 @@ from releases.api.releases import ReleaseViews
 from releases.api.replays import RecordingViews, RetrospectiveViews
 from releases.api.schema import DocsView
 from releases.api.services import ServiceViews
+from releases.api.waiting import wait
+from releases.api.webhooks import mlflow
 
 app_name = "api"
 
@@ -55,7 +58,7 @@ def unknown_route(request: HttpRequest, rest: str = "") -> HttpResponse:
 
 release_routes: list[URLPattern] = [
     path("", ReleaseViews.as_view({"get": "retrieve"}), name="release"),
-    path("wait/", ReleaseViews.as_view({"get": "wait"}), name="wait"),
+    path("wait/", wait, name="wait"),
     *(
         path(f"{act}/", ReleaseViews.as_view({"post": act}), name=act)
         for act in ("approve", "reject", "pause", "resume", "promote", "abort")
@@ -65,6 +68,8 @@ release_routes: list[URLPattern] = [
         path(f"{part}/", RecordViews.as_view({"get": part}), name=part)
         for part in ("transitions", "samples", "checks", "approvals", "evidence")
     ),
+    path("deliveries/", DeliveryViews.as_view({"get": "list"}), name="deliveries"),
+    path("deliveries/<int:delivery>/resend/", DeliveryViews.as_view({"post": "resend"}), name="resend"),
 ]
 
 tenant_routes: list[URLPattern | URLResolver] = [
@@ -125,6 +130,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("healthz", healthz, name="healthz"),
     path("readyz", readyz, name="readyz"),
     path("metrics", metrics, name="metrics"),
+    path("webhooks/mlflow/", mlflow, name="mlflow-webhook"),
     path("api/v1/schema/", SpectacularAPIView.as_view(), name="schema"),
     path("api/v1/docs/", DocsView.as_view(), name="docs"),
     path("api/v1/tenants/<name:tenant>/", include(tenant_routes)),

@@ -109,7 +109,7 @@ class RolloutPlan:
         """Read a plan; keys that are absent come from `defaults`. Raises `Invalid` naming the field."""
         base = (defaults or cls()).to_json()
         reader = _Reader()
-        merged = reader.merge("plan", base, data)
+        merged = reader.merge("plan", base, {} if data is None else data)
         if reader.problems:
             path, message = next(iter(reader.problems.items()))
             raise Invalid(
@@ -214,8 +214,6 @@ class _Reader:
         self.problems: dict[str, str] = {}
 
     def merge(self, path: str, base: Mapping[str, Any], data: object) -> dict[str, Any]:
-        if data is None:
-            return dict(base)
         if not isinstance(data, Mapping):
             self.problems[path] = "has to be an object"
             return dict(base)
@@ -260,7 +258,7 @@ class _Reader:
             here = f"{path}.{index}"
             if isinstance(item, Mapping) and "weight" not in item:
                 self.problems[f"{here}.weight"] = "is missing"
-            steps.append(self.merge(here, asdict(Step(weight=1)), item if item is not None else 0))
+            steps.append(self.merge(here, asdict(Step(weight=1)), item))
         return steps
 
     def wrong(self, path: str, message: str, base: object) -> object:

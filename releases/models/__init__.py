@@ -2,7 +2,14 @@
 
 from releases.models.catalog import ModelVersion, RegisteredModel
 from releases.models.composing import Recomposition
-from releases.models.delivery import ComponentHealth, Delivery, IdempotencyKey
+from releases.models.delivery import (
+    Channel,
+    ComponentHealth,
+    Delivery,
+    DeliveryState,
+    IdempotencyKey,
+    RegistryMessage,
+)
 from releases.models.kubernetes import AutoscalingPolicy, KubernetesPlace, ReleaseManifest
 from releases.models.places import Deployment, Endpoint, Environment, Hold
 from releases.models.record import Approval, Sample, Transition, ValidationCheck
@@ -12,8 +19,10 @@ from releases.models.traffic import Service, ServiceRule
 __all__ = [
     "Approval",
     "AutoscalingPolicy",
+    "Channel",
     "ComponentHealth",
     "Delivery",
+    "DeliveryState",
     "Deployment",
     "Endpoint",
     "Environment",
@@ -23,6 +32,7 @@ __all__ = [
     "ModelVersion",
     "Recomposition",
     "RegisteredModel",
+    "RegistryMessage",
     "Release",
     "ReleaseManifest",
     "Sample",

@@ -18,6 +18,8 @@ class RegisteredModel(models.Model):
     description = models.TextField(blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
     polled_at = models.DateTimeField(null=True)
+    # The registry has told of a change, and nobody has looked since; null: somebody has.
+    asked_at = models.DateTimeField(null=True)
 
     class Meta:
         ordering = ["name"]

@@ -1,4 +1,5 @@
-"""What crosses the edge: remembered idempotency keys, callbacks to deliver, health that was seen."""
+"""What crosses the edge: remembered idempotency keys, messages that came in, callbacks to deliver, health
+that was seen."""
 
 from django.db import models
 
@@ -27,13 +28,42 @@ class IdempotencyKey(models.Model):
         return self.key
 
 
+class RegistryMessage(models.Model):
+    """A message of the registry that was taken: a second one with its id is a replay. Kept until its time
+    stamp alone would refuse it."""
+
+    delivery = models.CharField(max_length=100, primary_key=True)
+    expires_at = models.DateTimeField(db_index=True)
+
+    def __str__(self) -> str:
+        return self.delivery
+
+
+class Channel(models.TextChoices):
+    """Where a transition is told: at the release's callback address, or as a status of its commit."""
+
+    CALLBACK = "callback", "callback"
+    COMMIT_STATUS = "commit_status", "commit status"
+
+
+class DeliveryState(models.TextChoices):
+    """Whether a delivery is still to be heard."""
+
+    WAITING = "waiting", "waiting"
+    DELIVERED = "delivered", "delivered"
+    GAVE_UP = "gave_up", "gave up"
+
+
 class Delivery(models.Model):
-    """One callback: a transition to be told to the release's callback address."""
+    """One transition to be told in one place. `resent_at`: somebody asked for it to be sent again, and the
+    time after which it is given up counts from there."""
 
     tenant = models.ForeignKey(Tenant, models.CASCADE)
-    transition = models.OneToOneField(Transition, models.CASCADE)
+    transition = models.ForeignKey(Transition, models.CASCADE, related_name="deliveries")
     release = models.ForeignKey(Release, models.CASCADE, related_name="deliveries")
+    channel = models.CharField(max_length=20, choices=Channel.choices, default=Channel.CALLBACK)
     attempts = models.PositiveIntegerField(default=0)
+    resent_at = models.DateTimeField(null=True)
     next_attempt_at = models.DateTimeField(null=True)
     delivered_at = models.DateTimeField(null=True)
     gave_up_at = models.DateTimeField(null=True)
@@ -41,6 +71,9 @@ class Delivery(models.Model):
 
     class Meta:
         ordering = ["id"]
+        constraints = [
+            models.UniqueConstraint(fields=["transition", "channel"], name="delivery_once_per_channel"),
+        ]
         indexes = [
             models.Index(
                 fields=["next_attempt_at"],
@@ -50,7 +83,14 @@ class Delivery(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"delivery of {self.transition_id}"
+        return f"{self.channel} of transition {self.transition_id}"
+
+    @property
+    def state(self) -> DeliveryState:
+        """Where it stands."""
+        if self.delivered_at is not None:
+            return DeliveryState.DELIVERED
+        return DeliveryState.WAITING if self.gave_up_at is None else DeliveryState.GAVE_UP
 
 
 class ComponentHealth(models.Model):

@@ -58,6 +58,8 @@ class Release(models.Model):
     digest = models.CharField(max_length=71, blank=True)
     note = models.TextField(blank=True)
     callback_url = models.URLField(max_length=500, blank=True)
+    commit_repository = models.CharField(max_length=140, blank=True)  # owner/name; empty: no commit is told
+    commit_sha = models.CharField(max_length=40, blank=True)
     requested_by = models.CharField(max_length=150)
     requested_by_identity = models.CharField(max_length=60)
     requested_at = models.DateTimeField()

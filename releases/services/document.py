@@ -18,6 +18,8 @@ from releases.domain.release import ACTIVE, Gate
 from releases.domain.verdict import NO_VERDICT, finite
 from releases.models import (
     Approval,
+    Delivery,
+    DeliveryState,
     Endpoint,
     Hold,
     ModelVersion,
@@ -70,6 +72,7 @@ def _release(release: Release, gate: Gate) -> dict[str, Any]:
         "split": {"stable": 100 - release.split_candidate, "candidate": release.split_candidate},
         "step": release.step,
         "digest": release.digest or None,
+        "commit": of_commit(release),
         "plan": release.rollout_plan().to_json(),
         "approvals": {"required": gate.required, "given": gate.given, "expires_at": moment(expires)},
         "verdict": (release.last_verdict() or NO_VERDICT).to_json(),
@@ -85,6 +88,30 @@ def _release(release: Release, gate: Gate) -> dict[str, Any]:
 def version_of(version: ModelVersion | None) -> str | None:
     """The semantic version as text; None where there is none."""
     return None if version is None else version.version
+
+
+def of_commit(release: Release) -> dict[str, str] | None:
+    """The commit that is told how far the release is; None when there is none."""
+    if not release.commit_repository:
+        return None
+    return {"repository": release.commit_repository, "sha": release.commit_sha}
+
+
+def of_delivery(delivery: Delivery) -> dict[str, Any]:
+    """One change of phase as it is told, or to be told, to one receiver."""
+    is_waiting = delivery.state == DeliveryState.WAITING
+    return {
+        "id": delivery.pk,
+        "channel": delivery.channel,
+        "phase": delivery.transition.to_phase,
+        "sequence": delivery.transition.sequence,
+        "state": delivery.state,
+        "attempts": delivery.attempts,
+        "next_attempt_at": moment(delivery.next_attempt_at) if is_waiting else None,
+        "delivered_at": moment(delivery.delivered_at),
+        "gave_up_at": moment(delivery.gave_up_at),
+        "last_error": delivery.last_error,
+    }
 
 
 def of_check(check: ValidationCheck) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Rows of one tenant by their public names; whatever is not there, or not yours, is `NotFound`."""
 
 from releases.domain.errors import NotFound
-from releases.models import Endpoint, Environment, ModelVersion, RegisteredModel, Release, Service
+from releases.models import Delivery, Endpoint, Environment, ModelVersion, RegisteredModel, Release, Service
 from tenants.access import Actor
 
 
@@ -51,6 +51,18 @@ def endpoint(actor: Actor, environment_name: str, model_name: str) -> Endpoint:
     )
     if row is None:
         raise NotFound(f"{model_name[:60]!r} has never been released to {environment_name[:60]!r}.")
+    return row
+
+
+def delivery(actor: Actor, of: Release, number: int) -> Delivery:
+    """What a release tells a receiver, by its number."""
+    row = (
+        Delivery.objects.select_related("transition")
+        .filter(tenant=actor.tenant, release=of, pk=number)
+        .first()
+    )
+    if row is None:
+        raise NotFound(f"The release has no delivery {number}.")
     return row
 
 

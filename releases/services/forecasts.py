@@ -2,6 +2,7 @@
 knows from its evidence. Reads rows and writes nothing; the arithmetic is the domain's.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -48,10 +49,11 @@ def of_request(
     plan: object = None,
     note: str = "",
     callback_url: str = "",
+    commit: Mapping[str, str] | None = None,
     at: datetime,
 ) -> Forecast:
     """The forecast of a release that could be filed like this; raises `Invalid` as filing would."""
-    chosen, place, rollout = commands.check_request(
+    chosen, place, rollout, _ = commands.check_request(
         actor,
         model=model,
         version=version,
@@ -59,6 +61,7 @@ def of_request(
         plan=plan,
         note=note,
         callback_url=callback_url,
+        commit=commit,
     )
     return of_plan(Endpoint.objects.filter(environment=place, model=chosen.model).first(), rollout, at)
 

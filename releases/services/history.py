@@ -1,10 +1,10 @@
-"""The history of a release: one hash-chained line per event; also the outbox of its callbacks."""
+"""The history of a release: one hash-chained line per event; also the outbox of what is told outside."""
 
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from releases.models import Delivery, Release, Transition
+from releases.models import Channel, Delivery, Release, Transition
 from tenants.audit import GENESIS, chain_hash
 
 PORTAL = "portal"
@@ -43,9 +43,20 @@ def append(release: Release, *, from_phase: str, reason: str, actor: str, at: da
     )
     line.hash = chain_hash(line.previous_hash, content(line))
     line.save(force_insert=True)
-    if release.callback_url and from_phase != release.phase:
-        Delivery.objects.create(
-            tenant_id=release.tenant_id, transition=line, release=release, next_attempt_at=at
+    if from_phase != release.phase:
+        Delivery.objects.bulk_create(
+            Delivery(
+                tenant_id=release.tenant_id,
+                transition=line,
+                release=release,
+                channel=channel,
+                next_attempt_at=at,
+            )
+            for channel, is_wanted in (
+                (Channel.CALLBACK, release.callback_url),
+                (Channel.COMMIT_STATUS, release.commit_repository),
+            )
+            if is_wanted
         )
     return line
 

@@ -20,9 +20,10 @@ MOST_LANES = 16
 
 
 class Lanes:
-    """The lanes of one process."""
+    """The lanes of one process; more than `most` at once wait for their turn."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = MOST_LANES) -> None:
+        self._most = most
         self._lock = threading.Lock()
         self._busy: set[str] = set()
         self._pool: ThreadPoolExecutor | None = None
@@ -32,7 +33,7 @@ class Lanes:
         """Begin the work in a lane and return at once; False when the lane is still at its last."""
         with self._lock:
             if self._pool is None or self._made_by != os.getpid():  # threads are not inherited over a fork
-                self._pool, self._made_by = ThreadPoolExecutor(MOST_LANES, "lane"), os.getpid()
+                self._pool, self._made_by = ThreadPoolExecutor(self._most, "lane"), os.getpid()
                 self._busy = set()
             if lane in self._busy:
                 return False

@@ -55,5 +55,8 @@ LOOKS = {
     "next": Look("Next", "s-next", ""),
     "never": Look("Never reached", "s-skipped", ""),
     "stable": Look("Stable", "s-up", "stable"),
+    "waiting": Look("Waiting", "s-awaiting", "warn"),
+    "delivered": Look("Heard", "s-pass", "success"),
+    "gave_up": Look("Given up", "s-fail", "danger"),
     "back": Look("Back on stable", "s-rolled-back", "stable"),
 }

@@ -5,6 +5,7 @@ from django.urls.converters import StringConverter
 
 from releases.web import (
     acts,
+    callbacks,
     catalog,
     connections,
     endpoints,
@@ -36,6 +37,8 @@ urlpatterns = [
     path("releases/looking-back/", retrospectives.look, name="retrospective"),
     path("releases/<slug:release_id>/", releases.show, name="release"),
     path("releases/<slug:release_id>/decide/", acts.decide, name="decide"),
+    path("releases/<slug:release_id>/callbacks/", callbacks.panel, name="callbacks"),
+    path("releases/<slug:release_id>/callbacks/<int:number>/again/", callbacks.resend, name="resend"),
     path("releases/<slug:release_id>/<slug:word>/", acts.act, name="act"),
     path("approvals/", acts.approvals, name="approvals"),
     path("models/", catalog.models, name="models"),

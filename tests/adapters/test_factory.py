@@ -177,7 +177,7 @@ def test_ports_of_a_place_that_is_not_set_up_say_so_when_they_are_used(
 
 def test_web_process_does_not_pay_for_the_clients_of_clusters() -> None:
     program = (
-        "import sys, mlops_portal.wsgi, mlops_portal.urls\n"
+        "import sys, mlops_portal.asgi, mlops_portal.urls\n"
         "print(sorted({'kubernetes', 'boto3', 'botocore', 'mlflow'} & set(sys.modules)))"
     )
     answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)

@@ -1,14 +1,19 @@
 """What every notifier promises: the fake and real webhooks alike."""
 
+import contextlib
 import hashlib
 import hmac
 import socket
+import threading
+import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import pytest
 
-from releases.adapters.notifier.webhook import WebhookConfig, WebhookNotifier, is_public
+from releases.adapters.notifier.pinned import is_public
+from releases.adapters.notifier.webhook import WebhookConfig, WebhookNotifier
 from releases.ports import Message, Notifier, Refused, Unreachable
 from tests.adapters.engines import Receiver, receiver
 from tests.fakes import FakeNotifier
@@ -164,6 +169,105 @@ def test_webhook_connects_to_the_address_that_was_checked(
     assert hook.received[0][0]["host"] == f"ci.example:{port}"
 
 
+def resolving(monkeypatch: pytest.MonkeyPatch, host: str, *addresses: str) -> None:
+    """The name has these addresses."""
+    real = socket.getaddrinfo
+
+    def resolve(asked: object, port: object, *arguments: object, **options: object) -> object:
+        if asked != host:
+            return real(asked, port, *arguments, **options)  # type: ignore[arg-type]
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in addresses]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+
+
+def test_webhook_whose_first_address_is_dead_reaches_the_second(
+    hook: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resolving(monkeypatch, "ci.example", "127.0.0.9", "127.0.0.1")
+    loopback_notifier().send(message(hook.url.replace("127.0.0.1", "ci.example")))
+    assert len(hook.received) == 1
+
+
+def test_webhook_with_one_private_address_among_others_is_refused(
+    hook: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resolving(monkeypatch, "ci.example", "8.8.8.8", "127.0.0.1")
+    with pytest.raises(Refused, match="own network"):
+        WebhookNotifier(WebhookConfig()).send(message(hook.url.replace("127.0.0.1", "ci.example")))
+    assert hook.received == []
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["0", "127.1", "0x7f000001", "0.0.0.0", "[::1]", "[::ffff:127.0.0.1]", "[::]"],  # noqa: S104
+)
+def test_webhook_to_the_own_machine_under_another_spelling_is_refused(hook: Receiver, host: str) -> None:
+    with pytest.raises(Refused, match="own network"):
+        WebhookNotifier(WebhookConfig()).send(message(hook.url.replace("127.0.0.1", host)))
+    assert hook.received == []
+
+
+@contextmanager
+def saying(*pieces: bytes, pause: float = 0.0) -> Iterator[str]:
+    """A receiver that takes a connection and says these pieces, with a pause before each."""
+    server = socket.create_server(("127.0.0.1", 0))
+    over = threading.Event()
+
+    def answer() -> None:
+        with contextlib.suppress(OSError):
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(65_536)
+                for piece in pieces:
+                    if over.wait(pause):
+                        return
+                    connection.sendall(piece)
+                over.wait(5)
+
+    thread = threading.Thread(target=answer, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.getsockname()[1]}/"
+    finally:
+        over.set()
+        server.close()
+        thread.join(5)
+
+
+def test_webhook_to_a_receiver_that_trickles_its_headers_is_over_in_time() -> None:
+    answer = b"HTTP/1.1 204 No Content\r\nX-Slow: " + b"x" * 100
+    began = time.monotonic()
+    with saying(*(bytes([each]) for each in answer), pause=0.05) as url, pytest.raises(Unreachable):
+        loopback_notifier(seconds=0.4).send(message(url))
+    assert time.monotonic() - began < 1.5
+
+
+def test_webhook_to_a_receiver_whose_answer_never_ends_is_delivered_at_its_headers() -> None:
+    with saying(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n", b"x" * 1000) as url:
+        loopback_notifier().send(message(url))
+
+
+@pytest.mark.parametrize("answer", [b"", b"SSH-2.0-OpenSSH\r\n\r\n", b"HTTP/1.1 200"])
+def test_webhook_to_what_hangs_or_speaks_something_else_is_to_be_tried_again(answer: bytes) -> None:
+    with saying(answer) as url, pytest.raises(Unreachable):
+        loopback_notifier(seconds=0.3).send(message(url))
+
+
+def test_webhook_to_a_receiver_that_flaps_succeeds_when_it_is_back(hook: Receiver) -> None:
+    for status, raises in ((503, True), (204, False), (500, True), (200, False)):
+        hook.status = status
+        with pytest.raises(Unreachable) if raises else contextlib.nullcontext():
+            loopback_notifier().send(message(hook.url))
+    assert len(hook.received) == 4
+
+
+def test_webhook_over_tls_to_a_receiver_without_it_is_to_be_tried_again(hook: Receiver) -> None:
+    with pytest.raises(Unreachable):
+        loopback_notifier(seconds=1).send(message(hook.url.replace("http://", "https://")))
+    assert hook.received == []
+
+
 def test_webhook_failure_does_not_tell_the_path(hook: Receiver) -> None:
     hook.status = 404
     with pytest.raises(Refused) as caught:
@@ -199,6 +303,16 @@ def test_webhook_to_what_is_no_callback_address_is_refused(url: str) -> None:
         ("::ffff:127.0.0.1", False),
         ("64:ff9b::7f00:1", False),
         ("2002:7f00:1::", False),
+        ("2002:808:808::", True),
+        ("::", False),
+        ("::7f00:1", False),
+        ("::ffff:0:7f00:1", False),
+        ("64:ff9b:1::7f00:1", False),
+        ("fec0::1", False),
+        ("ff02::1", False),
+        ("2001:db8::1", False),
+        ("3fff::1", False),
+        ("255.255.255.255", False),
     ],
 )
 def test_is_public_knows_every_disguise(address: str, public: bool) -> None:

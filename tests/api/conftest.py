@@ -41,7 +41,8 @@ class Scene:
         cider_1, cider_2 = factories.version(cider, "1.0.0"), factories.version(cider, "2.0.0")
         mead_1, mead_2, mead_3, _ = (factories.version(mead, f"1.{minor}.0") for minor in range(4))
         at_wine = factories.endpoint(self.production, wine, stable=wine_1)
-        self.canary = factories.release(at_wine, wine_2)
+        self.canary = factories.release(at_wine, wine_2, callback_url="https://ci.example/hook")
+        self.delivery = self.canary.deliveries.get()
         in_staging = factories.endpoint(self.staging, wine, stable=wine_1)
         self.paused = factories.release(in_staging, wine_2, Phase.PAUSED)
         at_cider = factories.endpoint(self.production, cider, stable=cider_1)
@@ -55,7 +56,7 @@ class Scene:
 
     def path(self, template: str) -> str:
         """An address below the tenant, with the ids of this scene."""
-        names = ("canary", "paused", "waiting", "ended", "spare")
+        names = ("canary", "paused", "waiting", "ended", "spare", "delivery")
         return HERE + template.format(**{name: getattr(self, name).pk for name in names})
 
 

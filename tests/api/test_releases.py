@@ -1,7 +1,6 @@
 """Releases over the API: their shape, filing once, ETags, waiting, filters, acts."""
 
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,9 +10,9 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils.dateparse import parse_datetime
 
-from releases.api import releases as views
 from releases.domain.release import Phase
-from releases.models import Release
+from releases.models import IdempotencyKey, Release
+from releases.services.commands import idempotency
 from tenants.roles import Role
 from tests import factories
 from tests.api.conftest import HERE, Call, Scene, assert_documented, send
@@ -22,8 +21,8 @@ from tests.api.test_problems import assert_problem
 FILED = {"model": "mead", "version": "1.3.0", "environment": "staging"}
 KEYS = [
     *("id", "url", "model", "version", "environment", "requested_by", "requested_at", "phase", "reason"),
-    *("row_version", "stable", "candidate", "split", "step", "digest", "plan", "approvals", "verdict"),
-    *("forecast", "started_at", "finished_at", "_links"),
+    *("row_version", "stable", "candidate", "split", "step", "digest", "commit", "plan", "approvals"),
+    *("verdict", "forecast", "started_at", "finished_at", "_links"),
 ]
 PLAN_KEYS = [
     *("steps", "shadow_seconds", "rules", "alpha", "beta", "promotion", "early_promotion"),
@@ -112,6 +111,19 @@ def test_file_same_key_of_another_caller_is_another_key(call: Call) -> None:
     call("post", "releases/", Role.REQUESTER, body=FILED, Idempotency_Key="run-1")
     answer = call("post", "releases/", Role.OPERATOR, body=FILED, Idempotency_Key="run-1")
     assert_problem(answer, 409, "release_active")
+
+
+def test_file_key_of_a_week_ago_may_be_used_for_something_new(call: Call, scene: Scene) -> None:
+    filed = call("post", "releases/", body=FILED, Idempotency_Key="run-1").json()["id"]
+    old = IdempotencyKey.objects.get()
+    IdempotencyKey.objects.update(created_at=old.created_at - idempotency.KEPT)
+    Release.objects.filter(pk=filed).update(phase=Phase.CANCELLED.value)
+    answer = call("post", "releases/", body={**FILED, "note": "another"}, Idempotency_Key="run-1")
+    assert answer.status_code == 201
+    assert IdempotencyKey.objects.get().release_id == answer.json()["id"]
+    at = IdempotencyKey.objects.get().created_at
+    assert idempotency.forget(at + idempotency.KEPT - timedelta(seconds=1)) == 0
+    assert idempotency.forget(at + idempotency.KEPT) == 1
 
 
 @pytest.mark.parametrize("key", ["", "x" * 256, "tab\tin it"])
@@ -242,62 +254,6 @@ def test_list_of_200_takes_as_many_queries_as_a_list_of_one(call: Call, scene: S
             factories.approval(ended, scene.cast.ben)
     assert queries() == few
     assert len(call("get", "releases/?limit=200&active=false").json()["results"]) == 200
-
-
-# ---- waiting ---------------------------------------------------------------------------------------
-def test_wait_release_that_has_ended_answers_at_once(call: Call) -> None:
-    began = time.monotonic()
-    shown = call("get", "releases/{ended}/wait/").json()
-    assert shown["phase"] == "rolled_back"
-    assert time.monotonic() - began < 1
-
-
-@pytest.mark.django_db(transaction=True)
-def test_wait_answers_soon_after_the_phase_is_reached(transactional_db: None) -> None:
-    scene = Scene()
-
-    def finish() -> None:
-        time.sleep(0.7)
-        Release.objects.filter(pk=scene.canary.pk).update(phase=Phase.SUCCEEDED.value)
-        connection.close()
-
-    other = threading.Thread(target=finish)
-    other.start()
-    began = time.monotonic()
-    path = scene.path("releases/{canary}/wait/?phase=succeeded,rolled_back&timeout=20")
-    answer = send("get", path, scene.tokens[Role.VIEWER][1])
-    took = time.monotonic() - began
-    other.join()
-    assert (answer.status_code, answer.json()["phase"]) == (200, "succeeded")
-    assert 0.6 < took < 3
-
-
-@pytest.mark.django_db(transaction=True)
-def test_wait_time_is_over_answers_the_release_as_it_is(transactional_db: None) -> None:
-    scene = Scene()
-    began = time.monotonic()
-    answer = send("get", scene.path("releases/{canary}/wait/?timeout=1"), scene.tokens[Role.VIEWER][1])
-    assert (answer.status_code, answer.json()["phase"]) == (200, "canary")
-    assert 0.9 < time.monotonic() - began < 3
-
-
-@pytest.mark.django_db(transaction=True)
-def test_wait_holds_no_database_connection(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    scene = Scene()
-    open_while_asleep: list[bool] = []
-    monkeypatch.setattr(
-        views.time, "sleep", lambda seconds: open_while_asleep.append(connection.connection is not None)
-    )
-    views.wait_for(lambda: Release.objects.get(pk=scene.canary.pk), {"succeeded"}, 0.05)
-    assert open_while_asleep
-    assert not any(open_while_asleep)
-
-
-@pytest.mark.parametrize(
-    "query", ["timeout=0", "timeout=61", "timeout=x", "phase=flying", "phase=,", "pase=x"]
-)
-def test_wait_bad_query_is_422(call: Call, query: str) -> None:
-    assert_problem(call("get", "releases/{canary}/wait/?" + query), 422, "invalid")
 
 
 # ---- acting ----------------------------------------------------------------------------------------

@@ -55,6 +55,8 @@ CALLS = [
     Row("get", "releases/{canary}/checks/", VIEW),
     Row("get", "releases/{canary}/approvals/", VIEW),
     Row("get", "releases/{canary}/evidence/", VIEW),
+    Row("get", "releases/{canary}/deliveries/", VIEW),
+    Row("post", "releases/{canary}/deliveries/{delivery}/resend/", OPERATE, 200, {}),
     Row("get", "releases/{canary}/replay/", VIEW),
     Row("get", "services/", VIEW),
     Row("put", "services/quality/mappings/production/", ADMINISTER, 200, {"rules": []}),

@@ -42,6 +42,15 @@ def test_secret_key_is_made_once_and_private(layout: Layout) -> None:
     assert stat.S_IMODE(layout.secrets.stat().st_mode) == 0o600
 
 
+def test_secret_that_an_older_stack_does_not_have_is_made_and_the_others_stay(layout: Layout) -> None:
+    write_private(layout.secrets, {"PORTAL_SECRET_KEY": "old"})
+    found = addresses(layout, {}, PORTS)
+    assert found["PORTAL_SECRET_KEY"] == "old"
+    assert len(found["MLFLOW_WEBHOOK_SECRET"]) >= 32
+    assert addresses(layout, {}, PORTS) == found
+    assert stat.S_IMODE(layout.secrets.stat().st_mode) == 0o600
+
+
 def test_models_get_a_redis_of_their_own_and_a_key_that_is_made_once(layout: Layout) -> None:
     found = addresses(layout, {}, PORTS)
     assert found["MODEL_CACHE_URL"] == "redis://127.0.0.1:23004/0"

@@ -12,6 +12,7 @@ PATHS = [
     "releases/{canary}/",
     "releases/{canary}/pause/",
     "releases/{waiting}/decide/",
+    "releases/{canary}/callbacks/",
     "approvals/",
     "models/",
     "add-model/",
@@ -34,7 +35,7 @@ PATHS = [
     "environments/production/network/",
     "add-environment/",
 ]
-POSTS = [
+POSTS = ["releases/{canary}/callbacks/1/again/"] + [
     path
     for path in PATHS
     if path.endswith(

@@ -6,24 +6,25 @@ the shared secret. Knows nothing of what the event says.
 
 import hashlib
 import hmac
-import ipaddress
-import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import httpcore
 import httpx
 
+from releases.adapters.notifier.pinned import PinnedBackend, resolve
 from releases.ports import Message, Refused, Unreachable
 
 # Answers that say "later": the same ones that HTTP itself means to be repeated.
 TRY_AGAIN = frozenset({408, 425, 429})
-NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+FAILURES = (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError)
 
 
 @dataclass(frozen=True, slots=True)
 class WebhookConfig:
-    """`allow_private`: whether addresses inside the portal's own network may be called."""
+    """`allow_private`: whether addresses inside the portal's own network may be called. `seconds`: for the
+    whole exchange, from the connection to the last header of the answer."""
 
     allow_private: bool = False
     seconds: float = 5.0
@@ -38,76 +39,56 @@ class WebhookNotifier:
 
     def send(self, message: Message) -> None:
         """POST the body once. Redirects are not followed: they would pass by the address check."""
-        url, host = self._pinned(message.url)
+        url = _parsed(message.url)
+        port = url.port or (443 if url.scheme == "https" else 80)
+        host = url.raw_host.decode("ascii")
+        addresses = resolve(host, port, allow_private=self._config.allow_private)
         timestamp = str(int(self._clock()))
-        headers = {
-            "host": host,
+        headers: dict[bytes | str, bytes | str] = {
+            "host": url.netloc.decode("ascii"),
             "content-type": "application/json",
+            "content-length": str(len(message.body)),
+            "connection": "close",
             "user-agent": "mlops-portal",
             "x-portal-delivery": message.delivery,
             "x-portal-timestamp": timestamp,
             "x-portal-signature": signature(message.secret, timestamp, message.body),
         }
-        # The certificate is that of the name, though we connect to the number.
-        extensions = {"sni_hostname": httpx.URL(message.url).host}
+        target = httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
+        backend = PinnedBackend(addresses, self._config.seconds)
         try:
             with (
-                httpx.Client(timeout=self._config.seconds, trust_env=False) as client,
+                httpcore.ConnectionPool(network_backend=backend) as pool,
                 # The body of the answer is never read: it may be endless, and nobody wants it.
-                client.stream(
-                    "POST", url, content=message.body, headers=headers, extensions=extensions
-                ) as response,
+                pool.stream("POST", target, headers=headers, content=message.body) as response,
             ):
-                self._judge(_shown(message.url), response)
-        except httpx.HTTPError as error:
-            raise Unreachable(f"no answer from {_shown(message.url)}: {error}") from error
-
-    def _judge(self, shown: str, response: httpx.Response) -> None:
-        status = response.status_code
-        if 200 <= status < 300:
-            return
-        if status >= 500 or status in TRY_AGAIN:
-            raise Unreachable(f"{shown} answers {status}", _retry_after(response))
-        if 300 <= status < 400:
-            raise Refused(f"{shown} redirects, which a callback does not follow")
-        raise Refused(f"{shown} answers {status}")
-
-    def _pinned(self, url: str) -> tuple[httpx.URL, str]:
-        """The URL with the name replaced by an address that was checked, and the name for `Host`.
-
-        The name is resolved once: a second look-up could be answered differently.
-        """
-        try:
-            parsed = httpx.URL(url)
-        except httpx.InvalidURL as error:
-            raise Refused("the callback address is no URL") from error
-        if parsed.scheme not in ("http", "https") or not parsed.host:
-            raise Refused("a callback address begins with https:// or http:// and names a host")
-        if parsed.userinfo:
-            raise Refused("a callback address holds no user name or password")
-        port = parsed.port or (443 if parsed.scheme == "https" else 80)
-        try:
-            found = socket.getaddrinfo(parsed.host, port, type=socket.SOCK_STREAM)
-        except socket.gaierror as error:
-            raise Unreachable(f"the name {parsed.host} does not resolve") from error
-        except (UnicodeError, OverflowError) as error:
-            raise Refused("the callback address names no valid host") from error
-        addresses = [str(entry[4][0]) for entry in found]
-        if not self._config.allow_private and not all(is_public(each) for each in addresses):
-            raise Refused(f"{parsed.host} is inside the portal's own network, or not public")
-        return parsed.copy_with(host=addresses[0]), parsed.netloc.decode("ascii")
+                _judge(_shown(url), response)
+        except FAILURES as error:
+            why = str(error) or type(error).__name__
+            raise Unreachable(f"no answer from {_shown(url)}: {why}") from error
 
 
-def is_public(address: str) -> bool:
-    """Whether an IP address belongs to the public internet."""
-    parsed = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(parsed, ipaddress.IPv6Address):
-        # An IPv4 address in disguise leads to where that one leads.
-        if parsed in NAT64:
-            parsed = ipaddress.IPv4Address(int(parsed) & 0xFFFFFFFF)
-        else:
-            parsed = parsed.ipv4_mapped or parsed.sixtofour or parsed
-    return parsed.is_global and not parsed.is_multicast
+def _judge(shown: str, response: httpcore.Response) -> None:
+    status = response.status
+    if 200 <= status < 300:
+        return
+    if status >= 500 or status in TRY_AGAIN:
+        raise Unreachable(f"{shown} answers {status}", _retry_after(response))
+    if 300 <= status < 400:
+        raise Refused(f"{shown} redirects, which a callback does not follow")
+    raise Refused(f"{shown} answers {status}")
+
+
+def _parsed(url: str) -> httpx.URL:
+    try:
+        parsed = httpx.URL(url)
+    except httpx.InvalidURL as error:
+        raise Refused("the callback address is no URL") from error
+    if parsed.scheme not in ("http", "https") or not parsed.host:
+        raise Refused("a callback address begins with https:// or http:// and names a host")
+    if parsed.userinfo:
+        raise Refused("a callback address holds no user name or password")
+    return parsed
 
 
 def signature(secret: str, timestamp: str, body: bytes) -> str:
@@ -116,13 +97,13 @@ def signature(secret: str, timestamp: str, body: bytes) -> str:
     return f"sha256={signed.hexdigest()}"
 
 
-def _shown(url: str) -> str:
+def _shown(url: httpx.URL) -> str:
     """The address without its path and query, which may hold a secret of the receiver's."""
-    parsed = httpx.URL(url)
-    return f"{parsed.scheme}://{parsed.netloc.decode('ascii')}"
+    return f"{url.scheme}://{url.netloc.decode('ascii')}"
 
 
-def _retry_after(response: httpx.Response) -> float:
+def _retry_after(response: httpcore.Response) -> float:
     """Seconds that the receiver asks for, within reason."""
-    asked = response.headers.get("retry-after", "")
-    return min(float(asked), 3600.0) if asked.isdigit() else 1.0
+    given = {name.lower(): value for name, value in response.headers}
+    asked = given.get(b"retry-after", b"").decode("ascii", "replace")
+    return min(float(asked), 3600.0) if asked.isascii() and asked.isdigit() else 1.0

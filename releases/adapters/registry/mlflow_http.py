@@ -44,6 +44,14 @@ class TrackingServer:
         """POST to the REST API; raises as `get` does."""
         return self._json("POST", API + path, json=body)
 
+    def patch(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """PATCH to the REST API; raises as `get` does."""
+        return self._json("PATCH", API + path, json=body)
+
+    def delete(self, path: str) -> None:
+        """DELETE of the REST API; raises as `get` does."""
+        self._json("DELETE", API + path)
+
     def read_artifact(self, location: str, name: str, most_bytes: int) -> bytes:
         """One small file below an artifact location."""
         content = bytearray()

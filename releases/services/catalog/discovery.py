@@ -1,11 +1,11 @@
 """Finds what others did in the registry: new versions, tags, aliases, versions that are gone."""
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime
 
 from django.db import transaction
-from django.db.models import F
+from django.db.models import Case, F, When
 
 from releases.models import ModelVersion, RegisteredModel
 from releases.ports import ModelRegistry, Refused, RegisteredVersion, Unreachable
@@ -39,6 +39,31 @@ def poll(registry: ModelRegistry, at: datetime) -> None:
         raise failure
 
 
+def look_where_asked(registry: ModelRegistry, clock: Callable[[], datetime]) -> int:
+    """Look at the models of which the registry has told a change, until there are none; returns how many
+    looks that took. What cannot be looked at now stays asked for, and `poll` comes by in any case."""
+    looks, failed = 0, set[int]()
+    while model := _next_asked(failed):
+        looks += 1
+        try:
+            discover(registry, model, clock())
+        except Unreachable as error:
+            logger.warning("the registry told of %s and cannot be asked: %s", model.registry_name, error)
+            break
+        except Refused as error:
+            logger.warning("the registry does not list versions of %s: %s", model.registry_name, error)
+            failed.add(model.pk)
+        except Exception:
+            logger.exception("versions of %s cannot be mirrored", model.registry_name)
+            failed.add(model.pk)
+    return looks
+
+
+def _next_asked(but: Collection[int]) -> RegisteredModel | None:
+    asked = RegisteredModel.objects.filter(asked_at__isnull=False).exclude(pk__in=but)
+    return asked.order_by("asked_at").first()
+
+
 def discover(registry: ModelRegistry, model: RegisteredModel, at: datetime) -> list[ModelVersion]:
     """Mirror the model's versions; returns the rows that are new.
 
@@ -54,8 +79,13 @@ def discover(registry: ModelRegistry, model: RegisteredModel, at: datetime) -> l
         if found or changed:
             lock(model)
             rows = _write(model, [version for version in found if version is not None], changed)
-        RegisteredModel.objects.filter(pk=model.pk).update(polled_at=at)
+        RegisteredModel.objects.filter(pk=model.pk).update(polled_at=at, asked_at=_still_asked(model))
     return rows
+
+
+def _still_asked(model: RegisteredModel) -> Case:
+    """What the registry has told of since the row was read, before the listing, is still to be looked at."""
+    return Case(When(asked_at=model.asked_at, then=None), default=F("asked_at"))
 
 
 def _full(registry: ModelRegistry, model: RegisteredModel, number: int) -> RegisteredVersion | None:

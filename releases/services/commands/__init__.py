@@ -6,6 +6,7 @@ One module per kind of mutation; pages, API and shell call the same functions.
 from releases.services.commands.acting import act, allowed_acts
 from releases.services.commands.approving import decide_approval
 from releases.services.commands.composing import compose_newer
+from releases.services.commands.delivering import resend
 from releases.services.commands.endpoints import lift_hold, return_to_previous
 from releases.services.commands.filing import check_request, file_release
 from releases.services.commands.place_changes import change_whole_environment
@@ -38,6 +39,7 @@ __all__ = [
     "lift_hold",
     "make_traffic_key",
     "remove_service",
+    "resend",
     "retire_traffic_key",
     "return_to_previous",
     "set_autoscaling",

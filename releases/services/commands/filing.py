@@ -1,21 +1,21 @@
 """File a release: everything that can be said before validation is said here."""
 
-import hashlib
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-import rfc8785
 from django.db import IntegrityError, transaction
 
+from releases.domain.commit import Commit
 from releases.domain.errors import Conflict, Invalid, NotFound
 from releases.domain.judge.selftest import self_test
 from releases.domain.plan import RolloutPlan
 from releases.domain.release import ACTIVE, start
-from releases.models import Endpoint, Environment, Hold, IdempotencyKey, ModelVersion, Release
-from releases.services import document, find, history
+from releases.models import Endpoint, Environment, Hold, ModelVersion, Release
+from releases.services import commit_statuses, document, find, history
 from releases.services.baseline import baseline_of
+from releases.services.commands import idempotency
 from tenants import audit
 from tenants.access import Actor
 from tenants.roles import Capability
@@ -32,6 +32,7 @@ def file_release(
     plan: object = None,
     note: str = "",
     callback_url: str = "",
+    commit: Mapping[str, str] | None = None,
     idempotency_key: str | None = None,
     at: datetime,
 ) -> tuple[Release, bool]:
@@ -48,13 +49,13 @@ def file_release(
         "plan": plan,
         "note": note,
         "callback_url": callback_url,
+        # Left out where there is none, so that keys from before there were commits still fit their content.
+        **({"commit": dict(commit)} if commit else {}),
     }
-    body_hash = _fingerprint(content)
-    if idempotency_key is not None:
-        known = _known(actor, idempotency_key, body_hash)
-        if known is not None:
-            return known, False
-    chosen, place, rollout = check_request(
+    body_hash = idempotency.fingerprint(content)
+    if known := idempotency.recall(actor, idempotency_key, body_hash, at):
+        return known, False
+    chosen, place, rollout, told = check_request(
         actor,
         model=model,
         version=version,
@@ -62,12 +63,13 @@ def file_release(
         plan=plan,
         note=note,
         callback_url=callback_url,
+        commit=commit,
     )
     try:
         with transaction.atomic():
             endpoint = _endpoint(chosen, place)
             # The same request may have been filed while this one waited for the lock.
-            if idempotency_key is not None and (known := _known(actor, idempotency_key, body_hash)):
+            if known := idempotency.recall(actor, idempotency_key, body_hash, at):
                 return known, False
             _check_endpoint(endpoint, chosen, place)
             release = Release(
@@ -80,6 +82,8 @@ def file_release(
                 approvals_required=place.approvals_required,
                 note=note,
                 callback_url=callback_url,
+                commit_repository=told.repository if told else "",
+                commit_sha=told.sha if told else "",
                 requested_by=actor.name,
                 requested_by_identity=actor.identity,
                 requested_at=at,
@@ -90,30 +94,39 @@ def file_release(
             release.set_state(start(at.timestamp()))
             release.save(force_insert=True)
             record_filing(actor, release, at)
-            if idempotency_key is not None:
-                IdempotencyKey.objects.create(
-                    tenant=actor.tenant,
-                    actor=actor.identity,
-                    key=idempotency_key,
-                    body_hash=body_hash,
-                    release=release,
-                    created_at=at,
-                )
+            idempotency.remember(actor, idempotency_key, body_hash, release, at)
     except IntegrityError as error:
         # Another request was first: with the same key, or with a release of its own.
-        if idempotency_key is not None and (known := _known(actor, idempotency_key, body_hash)):
+        if known := idempotency.recall(actor, idempotency_key, body_hash, at):
             return known, False
         raise _occupied(place, chosen) from error
     return release, True
 
 
 def check_request(
-    actor: Actor, *, model: str, version: str, environment: str, plan: object, note: str, callback_url: str
-) -> tuple[ModelVersion, Environment, RolloutPlan]:
+    actor: Actor,
+    *,
+    model: str,
+    version: str,
+    environment: str,
+    plan: object,
+    note: str,
+    callback_url: str,
+    commit: Mapping[str, str] | None,
+) -> tuple[ModelVersion, Environment, RolloutPlan, Commit | None]:
     """What a request asks for; raises `Invalid`, naming the fields, when it cannot be understood."""
     _check_texts(note, callback_url)
     chosen, place = _resolve(actor, model, version, environment)
-    return chosen, place, place.plan(plan)
+    return chosen, place, place.plan(plan), _commit(actor, commit)
+
+
+def _commit(actor: Actor, commit: Mapping[str, str] | None) -> Commit | None:
+    """The commit to be told of the release; raises `Invalid` when it is none, or may not be told."""
+    if not commit:
+        return None
+    told = Commit.parse(commit["repository"], commit["sha"])
+    commit_statuses.check(actor.tenant, told)
+    return told
 
 
 def record_filing(actor: Actor, release: Release, at: datetime) -> None:
@@ -128,29 +141,6 @@ def record_filing(actor: Actor, release: Release, at: datetime) -> None:
         detail={"version": str(release.version), "environment": release.endpoint.environment.name},
         request_id=actor.request_id,
     )
-
-
-def _fingerprint(content: Mapping[str, Any]) -> str:
-    try:
-        return hashlib.sha256(rfc8785.dumps(dict(content))).hexdigest()
-    except (rfc8785.CanonicalizationError, UnicodeError, RecursionError) as error:
-        raise Invalid("The request holds text or numbers that JSON cannot carry.") from error
-
-
-def _known(actor: Actor, key: str, body_hash: str) -> Release | None:
-    if not key or len(key) > 255 or not key.isprintable():
-        message = "has to be 1 to 255 printable characters"
-        raise Invalid(f"Idempotency-Key {message}", code="bad_idempotency_key")
-    row = (
-        IdempotencyKey.objects.select_related("release")
-        .filter(tenant=actor.tenant, actor=actor.identity, key=key)
-        .first()
-    )
-    if row is None:
-        return None
-    if row.body_hash != body_hash:
-        raise Invalid("This Idempotency-Key was used with another content.", code="idempotency_key_reused")
-    return find.release(actor, row.release_id)
 
 
 def _check_texts(note: str, callback_url: str) -> None:

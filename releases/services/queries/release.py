@@ -15,6 +15,7 @@ from releases.services.history import is_whole
 from releases.services.queries.banner import Banner, Facts, banner_of
 from releases.services.queries.beside import Line, beside
 from releases.services.queries.buttons import WITH_TRAFFIC, Button, buttons_of
+from releases.services.queries.callbacks import Callbacks, callbacks_of
 from releases.services.queries.comparison import Comparison, compare
 from releases.services.queries.key_figures import KeyFigures, hold_of, key_figures
 from releases.services.queries.manifests import Manifests
@@ -50,6 +51,7 @@ class ReleasePage:
     may_decide: bool
     why_not_decide: str
     may_lift: bool
+    callbacks: Callbacks
     chain_is_whole: bool
     sample_age: int | None
 
@@ -219,6 +221,7 @@ def release_page(actor: Actor, release_id: str, now: datetime) -> ReleasePage:
         may_decide=allowed["approve"] is None,
         why_not_decide=allowed["approve"] or "",
         may_lift=actor.may(Capability.OPERATE),
+        callbacks=callbacks_of(actor, release),
         chain_is_whole=is_whole(list(transitions)),
         sample_age=_age(release, now),
     )

@@ -1,13 +1,13 @@
-"""The WSGI entry point that gunicorn serves."""
+"""The ASGI entry point that uvicorn serves."""
 
 import os
 
 from django.conf import settings
+from django.core.asgi import get_asgi_application
 from django.core.exceptions import ImproperlyConfigured
-from django.core.wsgi import get_wsgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mlops_portal.settings")
-application = get_wsgi_application()
+application = get_asgi_application()
 
 if not settings.SECRET_KEY_IS_SET:
     raise ImproperlyConfigured(

@@ -1,0 +1,1 @@
+"""The commands, thin: what is asked of the portal, and what counts as reached."""
