@@ -49,7 +49,6 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
-    "servestatic.middleware.ServeStaticMiddleware",
     "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -262,7 +261,6 @@ STATICFILES_DIRS = [
     # The charts' library as its Python package ships it: /static/plotly/plotly.min.js. Not imported.
     ("plotly", PLOTLY / "package_data"),
 ]
-SERVESTATIC_USE_FINDERS = True
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 SECURE_COOKIES = PORTAL_URL.startswith("https://")
