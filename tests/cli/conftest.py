@@ -144,7 +144,9 @@ class Command:
         """A process of its own, as a shell would start it."""
         environment = {**os.environ, **self.variables, "PYTHONPATH": str(settings.BASE_DIR / "cli")}
         given = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **options}
-        return subprocess.Popen([sys.executable, "-m", "portal_cli", *arguments], env=environment, **given)
+        # A run of the tests in the background has SIGINT ignored, and so would its children.
+        program = ["env", "--default-signal=INT", sys.executable, "-m", "portal_cli"]
+        return subprocess.Popen([*program, *arguments], env=environment, **given)
 
 
 @pytest.fixture
