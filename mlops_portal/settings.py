@@ -241,7 +241,7 @@ SPECTACULAR_SETTINGS = {
     "COMPONENT_SPLIT_REQUEST": True,
     # Named here because more than one answer has such a field.
     "ENUM_NAME_OVERRIDES": {
-        "VerdictKindEnum": "releases.api.answers.VERDICT_KINDS",
+        "VerdictKindEnum": "releases.api.release_answers.VERDICT_KINDS",
         "DeliveryStateEnum": "releases.models.DeliveryState",
     },
     "SWAGGER_UI_SETTINGS": {"validatorUrl": None, "deepLinking": True},

@@ -6,8 +6,10 @@ from django.db import models
 
 from tenants.roles import Role
 
+NAME_PATTERN = "[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?"
+"""Of tenants, models, environments and services."""
 SLUG = RegexValidator(
-    r"\A[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?\Z",
+    rf"\A{NAME_PATTERN}\Z",
     "Lower-case letters, digits and hyphens, at most 40, no hyphen at the ends.",
 )
 

@@ -3,8 +3,8 @@
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from releases.api.answers import DeliverySerializer
 from releases.api.pagination import Pages
+from releases.api.record_answers import DeliverySerializer
 from releases.api.requests import NoContent, NoQuery
 from releases.api.schema import described, listed
 from releases.api.tenant import TenantViewSet

@@ -1,10 +1,18 @@
-"""Fields that take JSON by its word: a number is not a text, and a text is not a number."""
+"""What forms and answers are made of; fields take JSON by its word: a number is not a text."""
 
 import re
 from typing import Any
 
 from django.core.validators import RegexValidator
 from rest_framework import serializers
+
+Fields = serializers.Serializer[Any]
+
+
+class ClosedSerializer(Fields):
+    """An object without any other members than these."""
+
+    closed = True
 
 
 class Text(serializers.CharField):

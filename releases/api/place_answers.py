@@ -1,11 +1,13 @@
 """The shapes of environments, endpoints and services: policies, what serves, and which caller gets it.
 
-As in `answers`, the serializers only document what `services.document` describes.
+As in `release_answers`, the serializers only document what `services.document` describes, and `errors` is
+what the API calls a field.
 """
 
 from rest_framework import serializers
 
-from releases.api.answers import Fields, PlanSerializer, SplitSerializer
+from releases.api.fields import Fields
+from releases.api.release_answers import PlanSerializer, SplitSerializer
 from releases.domain.connection import METRIC_SOURCES
 from releases.domain.traffic import TIERS
 

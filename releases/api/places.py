@@ -4,10 +4,10 @@ from django.conf import settings
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from releases.api.answers import ReleaseSerializer
 from releases.api.pagination import Pages
 from releases.api.place_answers import EndpointSerializer, EnvironmentSerializer
 from releases.api.place_requests import EnvironmentForm
+from releases.api.release_answers import ReleaseSerializer
 from releases.api.releases import with_forecast
 from releases.api.requests import NoQuery, ReasonForm
 from releases.api.schema import described, listed

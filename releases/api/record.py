@@ -3,14 +3,14 @@
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from releases.api.answers import (
+from releases.api.pagination import Pages
+from releases.api.record_answers import (
     ApprovalSerializer,
     CheckSerializer,
     EvidenceDocumentSerializer,
     SampleSerializer,
     TransitionSerializer,
 )
-from releases.api.pagination import Pages
 from releases.api.requests import AfterQuery, NoQuery
 from releases.api.schema import described, listed
 from releases.api.tenant import TenantViewSet

@@ -10,8 +10,8 @@ from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from releases.api.answers import ForecastSerializer, ReleaseSerializer
 from releases.api.pagination import Pages
+from releases.api.release_answers import ForecastSerializer, ReleaseSerializer
 from releases.api.requests import (
     ActForm,
     DecisionForm,
@@ -55,12 +55,7 @@ class ReleaseViews(TenantViewSet):
     def list(self, request: Request, tenant: str) -> Response:
         """Releases, newest first."""
         wanted = self.query(ReleaseQuery)
-        names = {
-            "model": "endpoint__model__name",
-            "environment": "endpoint__environment__name",
-            "phase": "phase",
-        }
-        filters: dict[str, Any] = {names[key]: wanted[key] for key in names if key in wanted}
+        filters: dict[str, Any] = {COLUMNS[key]: wanted[key] for key in COLUMNS if key in wanted}
         rows = Release.objects.filter(tenant=self.actor.tenant, **filters)
         if "active" in wanted:
             rows = rows.filter(phase__in=ACTIVE if wanted["active"] == "true" else TERMINAL)

@@ -5,7 +5,8 @@ As in `answers`, the serializers only document what is described elsewhere.
 
 from rest_framework import serializers
 
-from releases.api.answers import VERDICT_KINDS, Fields, PlanSerializer
+from releases.api.fields import Fields
+from releases.api.release_answers import VERDICT_KINDS, PlanSerializer
 from releases.domain.release import Phase
 
 

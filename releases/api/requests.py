@@ -8,14 +8,15 @@ from django.utils.dateparse import parse_datetime
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from releases.api.answers import ClosedSerializer, PlanSubsetSerializer
 from releases.api.examples import MAPPING, RELEASE, example
-from releases.api.fields import Text
+from releases.api.fields import ClosedSerializer, Text
 from releases.api.parsing import LARGEST_INTEGER
+from releases.api.release_answers import PlanSubsetSerializer
+from releases.domain.commit import NO_REPOSITORY, NO_SHA, REPOSITORY_PATTERN, SHA_PATTERN
 from releases.domain.release import Phase
 from releases.domain.traffic import TIERS
 from releases.domain.version import Change
-from tenants.models import SLUG
+from tenants.models import NAME_PATTERN, SLUG
 from tenants.roles import Role
 
 LONGEST_TEXT = 4_000
@@ -34,7 +35,8 @@ class StrictSerializer(ClosedSerializer):
         try:
             content = super().to_internal_value(data)
         except serializers.ValidationError as error:
-            raise serializers.ValidationError({**error.detail, **errors}) from error  # type: ignore[dict-item]
+            wrong = error.detail if isinstance(error.detail, Mapping) else {"non_field_errors": error.detail}
+            raise serializers.ValidationError({**wrong, **errors}) from error
         if errors:
             raise serializers.ValidationError(errors)
         return content
@@ -82,7 +84,7 @@ def _row_version() -> serializers.IntegerField:
 class ModelForm(StrictSerializer):
     """A model to be made known."""
 
-    name = Text(pattern="[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?", said=str(SLUG.message))
+    name = Text(pattern=NAME_PATTERN, said=str(SLUG.message))
     registry_name = Text(max_length=200, required=False, allow_blank=True, default="")
     description = Text(max_length=LONGEST_TEXT, required=False, allow_blank=True, default="")
 
@@ -115,11 +117,11 @@ class CommitForm(StrictSerializer):
     """The commit that the release was made from; it gets a status for each environment and model."""
 
     repository = Text(
-        pattern="[A-Za-z0-9-]{1,39}/[A-Za-z0-9._-]{1,100}",
-        said='has to be "owner/name"',
+        pattern=REPOSITORY_PATTERN,
+        said=NO_REPOSITORY,
         help_text="owner/name; has to be allowed to the tenant.",
     )
-    sha = Text(pattern="[0-9a-fA-F]{40}", said="has to be the 40 hexadecimal digits of a commit")
+    sha = Text(pattern=SHA_PATTERN, said=NO_SHA)
 
 
 @example(RELEASE)

@@ -22,6 +22,7 @@ from releases.api.schema import DocsView
 from releases.api.services import ServiceViews
 from releases.api.waiting import wait
 from releases.api.webhooks import mlflow
+from tenants.models import NAME_PATTERN
 
 app_name = "api"
 
@@ -29,7 +30,7 @@ app_name = "api"
 class NameConverter(StringConverter):
     """A tenant's, model's, environment's or service's name."""
 
-    regex = "[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?"
+    regex = NAME_PATTERN
 
 
 class VersionConverter(StringConverter):

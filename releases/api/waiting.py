@@ -22,7 +22,7 @@ from django.http.response import HttpResponseBase
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from releases.api.answers import ReleaseSerializer
+from releases.api.release_answers import ReleaseSerializer
 from releases.api.releases import with_forecast
 from releases.api.requests import WaitQuery
 from releases.api.schema import described
@@ -45,6 +45,14 @@ class Wanted:
     release: str
     phases: Set[str]
     seconds: float
+
+
+class Begun(Response):
+    """Nothing to send yet, and what is waited for."""
+
+    def __init__(self, wanted: Wanted) -> None:
+        super().__init__()
+        self.wanted = wanted
 
 
 @dataclass(eq=False, slots=True)
@@ -99,9 +107,7 @@ class WaitViews(TenantViewSet):
         found = find.release(self.actor, release)
         phases = query.get("phase", TERMINAL)
         seconds = 0.0 if found.phase in phases else query["timeout"]
-        answer = Response()
-        answer.wanted = Wanted(found.pk, phases, seconds)  # type: ignore[attr-defined]
-        return answer
+        return Begun(Wanted(found.pk, phases, seconds))
 
     @described(
         "wait_for_releases",
@@ -124,12 +130,11 @@ async def wait(request: HttpRequest, **names: str) -> HttpResponseBase:
     watch = _watches.setdefault(asyncio.get_running_loop(), Watch())
     async with watch.turns:
         begun = await sync_to_async(_without_connection)(request, **names)
-    wanted: Wanted | None = getattr(begun, "wanted", None)
-    if wanted is None:  # refused
+    if not isinstance(begun, Begun):  # refused
         return begun
-    if wanted.seconds:
+    if begun.wanted.seconds:
         _give_thread_back()
-        await watch.until(wanted)
+        await watch.until(begun.wanted)
     async with watch.turns:
         answered: HttpResponse = await sync_to_async(_answer)(request, **names)
     return answered

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 from releases.domain.errors import Invalid, refuse
 
-OWNER = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,37}[A-Za-z0-9])?"
-NAME = r"(?!\.{1,2}\Z)[A-Za-z0-9._-]{1,100}"
-_REPOSITORY = re.compile(rf"{OWNER}/{NAME}")
+OWNER = "[A-Za-z0-9](?:[A-Za-z0-9-]{0,37}[A-Za-z0-9])?"
+NAME = r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,100}"
+REPOSITORY_PATTERN, SHA_PATTERN = f"{OWNER}/{NAME}", "[0-9A-Fa-f]{40}"
+NO_REPOSITORY, NO_SHA = 'has to be "owner/name"', "has to be the 40 hexadecimal digits of a commit"
 _PATTERN = re.compile(rf"{OWNER}/(?:\*|{NAME})")
-_SHA = re.compile(r"[0-9a-f]{40}")
 _TENANT = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
 
 
@@ -28,12 +28,12 @@ class Commit:
     def parse(cls, repository: str, sha: str) -> "Commit":
         """Raises `Invalid`, naming `commit.repository` and `commit.sha`."""
         problems = {}
-        if not _REPOSITORY.fullmatch(repository):
-            problems["commit.repository"] = 'has to be "owner/name"'
-        if not _SHA.fullmatch(sha := sha.lower()):
-            problems["commit.sha"] = "has to be the 40 hexadecimal digits of a commit"
+        if not re.fullmatch(REPOSITORY_PATTERN, repository):
+            problems["commit.repository"] = NO_REPOSITORY
+        if not re.fullmatch(SHA_PATTERN, sha):
+            problems["commit.sha"] = NO_SHA
         refuse(problems)
-        return cls(repository, sha)
+        return cls(repository, sha.lower())
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,26 @@ from releases.domain.errors import Invalid
 
 MAXIMUM_STEPS = 20
 LONGEST_SECONDS = 30 * 86_400
+PERCENT, SECONDS, MILLISECONDS = " %", " s", " ms"
+BOUNDS: Mapping[str, tuple[float, float, str]] = {
+    "weight": (1, 100, PERCENT),
+    "hold_seconds": (0, LONGEST_SECONDS, SECONDS),
+    "shadow_seconds": (0, LONGEST_SECONDS, SECONDS),
+    "max_canary_seconds": (0, LONGEST_SECONDS, SECONDS),
+    "grace_seconds": (0, LONGEST_SECONDS, SECONDS),
+    "validating": (1, LONGEST_SECONDS, SECONDS),
+    "deploying": (1, LONGEST_SECONDS, SECONDS),
+    "smoke_testing": (1, LONGEST_SECONDS, SECONDS),
+    "unknown": (1, LONGEST_SECONDS, SECONDS),
+    "alpha": (1e-6, 0.2, ""),
+    "beta": (1e-6, 0.5, ""),
+    "error_rate_max": (1e-5, 0.5, ""),
+    "latency_p95_max_ms": (0.1, 600_000, MILLISECONDS),
+    "margin_errors": (1, 10, ""),
+    "margin_latency": (1, 10, ""),
+    "warm_up_seconds": (0, 86_400, SECONDS),
+}
+"""The least and the largest value of each number of a plan, and its unit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +184,10 @@ def _problems(plan: RolloutPlan) -> Mapping[str, str]:
     """Field path -> what is wrong with its value."""
     found: dict[str, str] = {}
 
-    def between(path: str, value: float, low: float, high: float, unit: str = "") -> None:
+    def check(path: str, value: float | None) -> None:
+        if value is None:
+            return
+        low, high, unit = BOUNDS[path.rpartition(".")[2]]
         if not (math.isfinite(value) and low <= value <= high):
             found[path] = f"has to be from {low:g} to {high:g}{unit}, not {value:g}"
 
@@ -173,25 +196,26 @@ def _problems(plan: RolloutPlan) -> Mapping[str, str]:
     before = 0
     for index, step in enumerate(plan.steps):
         path = f"plan.steps.{index}"
-        between(f"{path}.weight", step.weight, 1, 100, " %")
-        between(f"{path}.hold_seconds", step.hold_seconds, 0, LONGEST_SECONDS, " s")
+        check(f"{path}.weight", step.weight)
+        check(f"{path}.hold_seconds", step.hold_seconds)
         if step.weight <= before and f"{path}.weight" not in found:
             found[f"{path}.weight"] = f"weights have to rise: {step.weight} comes after {before}"
         before = step.weight
     for name in ("shadow_seconds", "max_canary_seconds", "grace_seconds"):
-        between(f"plan.{name}", getattr(plan, name), 0, LONGEST_SECONDS, " s")
+        check(f"plan.{name}", getattr(plan, name))
     for name, value in asdict(plan.deadlines).items():
-        between(f"plan.deadlines.{name}", value, 1, LONGEST_SECONDS, " s")
-    between("plan.alpha", plan.alpha, 1e-6, 0.2)
-    between("plan.beta", plan.beta, 1e-6, 0.5)
+        check(f"plan.deadlines.{name}", value)
+    check("plan.alpha", plan.alpha)
+    check("plan.beta", plan.beta)
     rules = plan.rules
-    if rules.error_rate_max is not None:
-        between("plan.rules.error_rate_max", rules.error_rate_max, 1e-5, 0.5)
-    if rules.latency_p95_max_ms is not None:
-        between("plan.rules.latency_p95_max_ms", rules.latency_p95_max_ms, 0.1, 600_000, " ms")
-    between("plan.rules.margin_errors", rules.margin_errors, 1, 10)
-    between("plan.rules.margin_latency", rules.margin_latency, 1, 10)
-    between("plan.rules.warm_up_seconds", rules.warm_up_seconds, 0, 86_400, " s")
+    for name in (
+        "error_rate_max",
+        "latency_p95_max_ms",
+        "margin_errors",
+        "margin_latency",
+        "warm_up_seconds",
+    ):
+        check(f"plan.rules.{name}", getattr(rules, name))
     if plan.promotion not in ("certified", "no_harm"):
         found["plan.promotion"] = "has to be certified or no_harm"
     if plan.on_inconclusive not in ("wait", "rollback"):

@@ -30,8 +30,8 @@ def recall(actor: Actor, key: str | None, body_hash: str, at: datetime) -> Relea
     """The release that this key was used for; raises `Invalid` when that was with another content."""
     if key is None:
         return None
-    if not key or len(key) > 255 or not key.isprintable():
-        message = "has to be 1 to 255 printable characters"
+    if not key or len(key) > 255 or not (key.isascii() and key.isprintable()):
+        message = "has to be 1 to 255 printable ASCII characters"
         raise Invalid(f"Idempotency-Key {message}", code="bad_idempotency_key")
     mine = IdempotencyKey.objects.filter(tenant=actor.tenant, actor=actor.identity, key=key)
     mine.filter(created_at__lte=at - KEPT).delete()
