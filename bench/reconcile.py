@@ -7,39 +7,17 @@ take depends on them; the pass itself is ours.
 import argparse
 import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import django
-
+from bench.database import database
 from bench.report import report
-from tests import engines
 
 if TYPE_CHECKING:
     from bench.canaries import Canaries  # models: only once Django is set up
 
 START = datetime(2026, 11, 23, 3, 0, tzinfo=UTC)
-
-
-@contextmanager
-def database() -> Iterator[None]:
-    """An empty database in a PostgreSQL of our own, gone at the end."""
-    for name in ("DATABASE_URL", "REDIS_URL"):
-        os.environ.pop(name, None)
-    engines.announce()
-    try:
-        engines.start()
-        os.environ["DJANGO_SETTINGS_MODULE"] = "mlops_portal.settings"
-        django.setup()
-        from django.core.management import call_command
-
-        call_command("migrate", verbosity=0)
-        yield
-    finally:
-        engines.stop()
 
 
 def main() -> None:

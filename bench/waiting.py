@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from bench.reconcile import database
+from bench.database import database
 from bench.report import report
 
 if TYPE_CHECKING:

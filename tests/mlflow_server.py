@@ -4,19 +4,18 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from cryptography.fernet import Fernet
 from django.conf import settings
 
 from mlops_portal.stack.ports import automatic
+from tests.servers import await_answer
 
 START_SECONDS = 150  # 12 on an idle machine
 
@@ -51,22 +50,11 @@ def running_mlflow(folder: Path) -> Iterator[str]:
     with (folder / "mlflow.log").open("wb") as log:
         server = subprocess.Popen(command, stdout=log, stderr=log, env=environment, start_new_session=True)
     try:
-        deadline = time.monotonic() + START_SECONDS
-        while not _answers(url):
-            assert server.poll() is None, (folder / "mlflow.log").read_text()
-            assert time.monotonic() < deadline, "MLflow does not answer"
-            time.sleep(0.2)
+        await_answer(server, f"{url}/health", folder / "mlflow.log", START_SECONDS)
         yield url
     finally:
         os.killpg(server.pid, 9)
         server.wait(10)
-
-
-def _answers(url: str) -> bool:
-    try:
-        return httpx.get(f"{url}/health", timeout=1).status_code == 200
-    except httpx.HTTPError:
-        return False
 
 
 @pytest.fixture(scope="session")

@@ -3,18 +3,17 @@
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import httpx
 from django.conf import settings
 from django.db import connection
 
 from mlops_portal.stack.ports import automatic
+from tests.servers import await_answer
 
 START_SECONDS = 60  # 3 on an idle machine
 
@@ -57,19 +56,8 @@ def running_portal(folder: Path, pool: int, **environment: str) -> Iterator[Port
             command, cwd=settings.BASE_DIR, env=os.environ | given, stdout=log, stderr=log
         )
     try:
-        deadline = time.monotonic() + START_SECONDS
-        while not _lives(url):
-            assert server.poll() is None, (folder / "web.log").read_text()
-            assert time.monotonic() < deadline, "the portal does not answer"
-            time.sleep(0.05)
+        await_answer(server, f"{url}/healthz", folder / "web.log", START_SECONDS)
         yield PortalProcess(url, server.pid)
     finally:
         server.terminate()
         server.wait(15)
-
-
-def _lives(url: str) -> bool:
-    try:
-        return httpx.get(f"{url}/healthz", timeout=1).status_code == 200
-    except httpx.HTTPError:
-        return False

@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -20,6 +19,7 @@ from releases.domain.compatibility import compare
 from releases.domain.version import Change
 from releases.services.pickle_scan import scan
 from tests.mlflow_server import TrainedWines
+from tests.servers import await_answer
 
 # The first test waits for the engines to start and the models to be trained.
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(400)]
@@ -77,11 +77,7 @@ def model_server(artifacts: Path, tmp_path_factory: pytest.TempPathFactory) -> I
             start_new_session=True,
         )
     try:
-        deadline = time.monotonic() + START_SECONDS
-        while not is_ready(url):
-            assert server.poll() is None, (folder / "log").read_text()
-            assert time.monotonic() < deadline, "MLServer does not get ready"
-            time.sleep(0.2)
+        await_answer(server, f"{url}/health/ready", folder / "log", START_SECONDS)
         # No connection is kept: MLServer closes it after a 500.
         unkept = httpx.Limits(max_keepalive_connections=0)
         with httpx.Client(base_url=url, timeout=10, limits=unkept) as client:
@@ -89,13 +85,6 @@ def model_server(artifacts: Path, tmp_path_factory: pytest.TempPathFactory) -> I
     finally:
         os.killpg(server.pid, 9)
         server.wait(10)
-
-
-def is_ready(url: str) -> bool:
-    try:
-        return httpx.get(f"{url}/health/ready", timeout=1).status_code == 200
-    except httpx.HTTPError:
-        return False
 
 
 def infer(client: httpx.Client, model: str, body: str) -> httpx.Response:

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 
 import httpx
 
+from releases.adapters.retry_after import LONGEST_SECONDS, seconds_asked
 from releases.ports import CommitStatus, Refused, Unreachable
 
 VERSION = "2022-11-28"
-LONGEST_WAIT = 3600.0
 LONGEST_SAID = 150
 LATER = frozenset({408, 429})
 # What GitHub means by its refusals; it does not tell what a token may not see from what is not there.
@@ -78,12 +78,12 @@ class GitHubStatuses:
 
     def _wait(self, answer: httpx.Response) -> float | None:
         """Seconds for which GitHub wants to be left alone, within reason; None when it does not say."""
-        asked = answer.headers.get("retry-after", "")
-        if asked.isascii() and asked.isdigit():
-            return min(float(asked), LONGEST_WAIT)
+        asked = seconds_asked(answer.headers.get("retry-after", ""))
+        if asked is not None:
+            return asked
         reset = answer.headers.get("x-ratelimit-reset", "")
         if answer.headers.get("x-ratelimit-remaining") == "0" and reset.isascii() and reset.isdigit():
-            return min(max(float(reset) - self._clock(), 1.0), LONGEST_WAIT)
+            return min(max(float(reset) - self._clock(), 1.0), LONGEST_SECONDS)
         return None
 
 

@@ -14,6 +14,7 @@ import httpcore
 import httpx
 
 from releases.adapters.notifier.pinned import PinnedBackend, resolve
+from releases.adapters.retry_after import seconds_asked
 from releases.ports import Message, Refused, Unreachable
 
 # Answers that say "later": the same ones that HTTP itself means to be repeated.
@@ -103,7 +104,5 @@ def _shown(url: httpx.URL) -> str:
 
 
 def _retry_after(response: httpcore.Response) -> float:
-    """Seconds that the receiver asks for, within reason."""
     given = {name.lower(): value for name, value in response.headers}
-    asked = given.get(b"retry-after", b"").decode("ascii", "replace")
-    return min(float(asked), 3600.0) if asked.isascii() and asked.isdigit() else 1.0
+    return seconds_asked(given.get(b"retry-after", b"").decode("ascii", "replace")) or 1.0

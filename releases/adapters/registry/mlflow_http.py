@@ -11,6 +11,7 @@ from urllib.parse import quote, urlsplit
 
 import httpx
 
+from releases.adapters.retry_after import seconds_asked
 from releases.ports import Refused, Unreachable
 
 API = "/api/2.0/mlflow/"
@@ -143,11 +144,8 @@ class TrackingServer:
         answer = content if isinstance(content, dict) else {}
         message = str(answer.get("message") or f"HTTP {response.status_code}")[:LONGEST_MESSAGE]
         if response.status_code >= 500 or response.status_code in (408, 429):
-            wait = response.headers.get("retry-after", "")
-            raise Unreachable(
-                f"MLflow at {self.host} is failing: {message}",
-                retry_after=float(wait) if wait.isdecimal() else 1.0,
-            )
+            wait = seconds_asked(response.headers.get("retry-after", ""))
+            raise Unreachable(f"MLflow at {self.host} is failing: {message}", wait or 1.0)
         if answer.get("error_code") == "RESOURCE_DOES_NOT_EXIST":
             raise MissingResource(message)
         raise Refused(f"MLflow refused: {message}")
