@@ -147,7 +147,7 @@ class Http:
 def _refused(answer: httpx.Response, document: Mapping[str, Any]) -> Refused:
     said = plain(document.get("detail", "")) or f"The portal answers {answer.status_code}."
     if answer.status_code == 401:
-        said = f"The portal does not accept the token: {said} Make one on its page of tokens; `portal login`."
+        said = f"The portal does not accept the token: {said} An administrator makes one."
     return Refused(said, status=answer.status_code, document=document)
 
 

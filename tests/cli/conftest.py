@@ -27,8 +27,8 @@ from tests.portal_process import PortalProcess, running_portal
 
 SURROUNDINGS = ("CI", "GITHUB_", "GITLAB_", "PORTAL_", "TERM", "COLUMNS", "XDG_CONFIG_HOME")
 WAIT_SECONDS = 60.0
-
-
+WINE = ("--model-name", "wine", "--version", "1.1.0", "--environment", "production")
+Output = pytest.CaptureFixture[str]
 NUMBERS = count(1)
 
 
@@ -149,10 +149,11 @@ class Command:
         return subprocess.Popen([*program, *arguments], env=environment, **given)
 
 
+Make = Callable[..., Command]
+
+
 @pytest.fixture
-def command(
-    front: Front, stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., Command]:
+def command(front: Front, stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
     """A command with the token of a role."""
 
     def make(role: Role = Role.OPERATOR) -> Command:

@@ -18,11 +18,10 @@ from releases.domain.release import Phase
 from releases.models import Release
 from tenants.roles import Role
 from tests import factories
-from tests.cli.conftest import Command, Stage, eventually
+from tests.cli.conftest import WINE, Make, Stage, eventually
 from tests.cli.front import Answer, Front
 from tests.services.rig import Rig
 
-WINE = ("--model-name", "wine", "--version", "1.1.0", "--environment", "production")
 HARM = {
     "kind": "harm",
     "summary": "6.2 % errors where stable has 0.2 %",
@@ -43,7 +42,6 @@ HARM = {
 }
 NASTY = "\x1b[2J\x1b]0;owned\x07[bold red]x[/] | <script>\n::error::pwned ##[add-mask]x \u202eabc \x9b31m"
 CLEAN = "[2J]0;owned[bold red]x[/] | <script> ::error::pwned ## [add-mask]x abc 31m"
-Make = Callable[..., Command]
 
 pytestmark = pytest.mark.django_db
 
