@@ -5,149 +5,29 @@ fake has `reachable`; set it to False and the engine is away. What a test may se
 public attribute.
 """
 
-import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
-
-import yaml
 
 from releases.domain.autoscaling import Autoscaling
 from releases.domain.judge import BESIDE
 from releases.domain.release import TargetState
 from releases.domain.routing import Route, RouteSetting
 from releases.ports import (
-    AdapterError,
-    Answer,
-    CommitStatus,
-    Composed,
     Counters,
     Deployment,
-    Message,
     Missing,
-    ModelReport,
     Ports,
     Refused,
-    RegisteredVersion,
     TargetStatus,
     Unreachable,
 )
 from tests.fakes_around import FakeConnection, FakeGuard, FakeMirror, FakePreflight
+from tests.fakes_outside import FakeComposer, FakeGateway, FakeNotifier, FakeProbe, FakeStatuses
+from tests.fakes_registry import FakeRegistry
 
-SIGNATURE: Mapping[str, Any] = {
-    "inputs": [{"name": "alcohol", "type": "double", "required": True}],
-    "outputs": [{"type": "long", "required": True}],
-}
-EXAMPLE: Mapping[str, Any] = {
-    "parameters": {"content_type": "pd"},
-    "inputs": [{"name": "alcohol", "datatype": "FP64", "shape": [1, 1], "data": [12.5]}],
-}
-OUTPUTS: tuple[Mapping[str, Any], ...] = (
-    {"name": "output-1", "datatype": "INT64", "shape": [1, 1], "data": [1]},
-)
 BOUNDS_MS = (1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0)
-
-
-@dataclass
-class LoggedModel:
-    """What a training run left behind under one artifact path."""
-
-    files: Mapping[str, bytes]
-    signature: Mapping[str, Any] | None = None
-    metrics: Mapping[str, float] = field(default_factory=dict)
-
-
-@dataclass
-class FakeRegistry:
-    """A registry whose runs are logged with `log`. Version numbers count from 1 per model."""
-
-    reachable: bool = True
-    now: datetime = datetime(2026, 1, 1, tzinfo=UTC)
-    runs: dict[tuple[str, str], LoggedModel] = field(default_factory=dict)
-    versions: dict[str, dict[int, RegisteredVersion]] = field(default_factory=lambda: defaultdict(dict))
-    artifacts: dict[tuple[str, int], Mapping[str, bytes]] = field(default_factory=dict)
-
-    def log(
-        self,
-        run_id: str,
-        artifact_path: str = "model",
-        files: Mapping[str, bytes] | None = None,
-        signature: Mapping[str, Any] | None = SIGNATURE,
-        metrics: Mapping[str, float] | None = None,
-    ) -> None:
-        """A training run logs a model, as someone's pipeline does."""
-        files = {"MLmodel": f"run_id: {run_id}\n".encode()} if files is None else files
-        self.runs[run_id, artifact_path] = LoggedModel(files, signature, metrics or {})
-
-    def list_versions(self, name: str) -> list[RegisteredVersion]:
-        self._connect()
-        known = self.versions.get(name, {}).values()
-        return [replace(version, signature=None, metrics={}, composition=None) for version in known]
-
-    def get_version(self, name: str, number: int) -> RegisteredVersion:
-        self._connect()
-        return self._find(name, number)
-
-    def register(
-        self, name: str, run_id: str, artifact_path: str, tags: Mapping[str, str], description: str
-    ) -> RegisteredVersion:
-        self._connect()
-        logged = self.runs.get((run_id, artifact_path))
-        if logged is None:
-            raise Refused(f"run {run_id} has no model at {artifact_path}")
-        number = max(self.versions.get(name, {}), default=0) + 1
-        version = RegisteredVersion(
-            name=name,
-            number=number,
-            run_id=run_id,
-            source=f"runs:/{run_id}/{artifact_path}",
-            created_at=self.now,
-            tags=dict(tags),
-            signature=logged.signature,
-            metrics=dict(logged.metrics),
-            description=description,
-            composition=(yaml.safe_load(logged.files["MLmodel"]).get("metadata") or {}).get("composition")
-            if "MLmodel" in logged.files
-            else None,
-        )
-        self.versions[name][number] = version
-        self.artifacts[name, number] = logged.files
-        return version
-
-    def annotate(self, name: str, number: int, tags: Mapping[str, str], aliases: Sequence[str] = ()) -> None:
-        self._connect()
-        version = self._find(name, number)
-        for other in list(self.versions[name].values()):
-            kept = tuple(alias for alias in other.aliases if alias not in aliases)
-            self.versions[name][other.number] = replace(other, aliases=kept)
-        version = self.versions[name][number]
-        self.versions[name][number] = replace(
-            version, tags={**version.tags, **tags}, aliases=(*version.aliases, *aliases)
-        )
-
-    def download(self, name: str, number: int, directory: Path) -> None:
-        self._connect()
-        self._find(name, number)
-        files = self.artifacts.get((name, number))
-        if files is None:
-            raise Refused(f"the artifact of {name} version {number} is gone")
-        for path, content in files.items():
-            (directory / path).parent.mkdir(parents=True, exist_ok=True)
-            (directory / path).write_bytes(content)
-
-    def _find(self, name: str, number: int) -> RegisteredVersion:
-        version = self.versions.get(name, {}).get(number)
-        if version is None:
-            raise Refused(f"{name} has no version {number}")
-        return version
-
-    def _connect(self) -> None:
-        if not self.reachable:
-            raise Unreachable("the registry does not answer")
 
 
 @dataclass
@@ -346,101 +226,6 @@ class FakeMetrics:
 
 def _zero() -> Counters:
     return Counters(0.0, 0, 0, 0, BOUNDS_MS, (0,) * (len(BOUNDS_MS) + 1), {"label:other": 0})
-
-
-@dataclass
-class FakeProbe:
-    """Gives `report` for every model, or that of `by_content`, keyed by the SHA-256 of MLmodel."""
-
-    report: ModelReport = field(
-        default_factory=lambda: ModelReport(None, 0.8, 210.0, EXAMPLE, OUTPUTS, ("sklearn",))
-    )
-    by_content: dict[str, ModelReport] = field(default_factory=dict)
-    limits: list[tuple[float, int]] = field(default_factory=list)  # of every call, in order
-
-    def inspect(self, artifact: Path, seconds: float, memory_mb: int) -> ModelReport:
-        self.limits.append((seconds, memory_mb))
-        described = artifact / "MLmodel"
-        if not described.exists():
-            return ModelReport("the artifact has no file MLmodel", 0.0, 0.0)
-        return self.by_content.get(hashlib.sha256(described.read_bytes()).hexdigest(), self.report)
-
-
-@dataclass
-class FakeComposer:
-    """Logs a composed model to the registry under a new run, or does what `trouble` says."""
-
-    registry: FakeRegistry
-    specs: list[Mapping[str, Any]] = field(default_factory=list)
-    trouble: Exception | None = None
-
-    def compose(self, spec: Mapping[str, Any], seconds: float) -> Composed:
-        self.specs.append(spec)
-        if self.trouble is not None:
-            raise self.trouble
-        run_id = f"composed-{len(self.specs)}"
-        self.registry.log(run_id)
-        return Composed(run_id, "model")
-
-
-@dataclass(frozen=True)
-class Call:
-    """One inference request as the gateway got it."""
-
-    url: str
-    request: Mapping[str, Any]
-    headers: Mapping[str, str]
-    timeout: float
-
-
-@dataclass
-class FakeGateway:
-    """Answers every call with `answer`, or with what `respond` makes of the call."""
-
-    reachable: bool = True
-    answer: Answer = field(
-        default_factory=lambda: Answer(200, {"model_name": "wine", "outputs": list(OUTPUTS)}, 0.004)
-    )
-    respond: Callable[[Call], Answer] | None = None
-    calls: list[Call] = field(default_factory=list)
-
-    def infer(
-        self, url: str, request: Mapping[str, Any], headers: Mapping[str, str], timeout: float
-    ) -> Answer:
-        call = Call(url, request, headers, timeout)
-        self.calls.append(call)
-        if not self.reachable:
-            raise Unreachable(f"no answer from {url}")
-        return self.respond(call) if self.respond else self.answer
-
-
-@dataclass
-class FakeNotifier:
-    """Keeps what was sent; `failures` are raised first, one per call."""
-
-    reachable: bool = True
-    failures: list[AdapterError] = field(default_factory=list)
-    sent: list[Message] = field(default_factory=list)
-
-    def send(self, message: Message) -> None:
-        if not self.reachable:
-            raise Unreachable(f"no answer from {message.url}")
-        if self.failures:
-            raise self.failures.pop(0)
-        self.sent.append(message)
-
-
-@dataclass
-class FakeStatuses:
-    """Keeps the statuses that were set; `failures` are raised first, one per call."""
-
-    failures: list[AdapterError] = field(default_factory=list)
-    kept: list[CommitStatus] = field(default_factory=list)
-
-    def set(self, status: CommitStatus) -> None:
-        if self.failures:
-            raise self.failures.pop(0)
-        self.kept.append(status)
 
 
 @dataclass

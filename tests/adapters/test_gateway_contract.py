@@ -8,7 +8,7 @@ import pytest
 from releases.adapters.gateway.http import HttpGateway
 from releases.ports import Answer, ModelGateway, Unreachable
 from tests.adapters.engines import DELAY, STATUS, Model, model
-from tests.fakes import EXAMPLE, Call, FakeGateway
+from tests.fakes_outside import EXAMPLE, Call, FakeGateway
 
 
 @dataclass

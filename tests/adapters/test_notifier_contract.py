@@ -16,7 +16,7 @@ from releases.adapters.notifier.pinned import is_public
 from releases.adapters.notifier.webhook import WebhookConfig, WebhookNotifier
 from releases.ports import Message, Notifier, Refused, Unreachable
 from tests.adapters.engines import Receiver, receiver
-from tests.fakes import FakeNotifier
+from tests.fakes_outside import FakeNotifier
 
 NOW = 1_790_000_000.0
 BODY = b'{"event": "release.succeeded"}'

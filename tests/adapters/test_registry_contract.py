@@ -10,7 +10,7 @@ import pytest
 
 from releases.adapters.registry.mlflow import MLflowConfig, MLflowRegistry
 from releases.ports import ModelRegistry, Refused, Unreachable
-from tests.fakes import FakeRegistry
+from tests.fakes_registry import FakeRegistry
 from tests.mlflow_server import TrainedWines
 
 # The first test waits for the server to start and the models to be trained.

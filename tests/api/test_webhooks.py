@@ -20,7 +20,7 @@ from releases.models import RegisteredModel, RegistryMessage
 from releases.services import catalog
 from releases.services.reconcile import now
 from tests import factories
-from tests.fakes import FakeRegistry
+from tests.fakes_registry import FakeRegistry
 
 SECRET = "a secret of more than 32 characters"
 URL = "/webhooks/mlflow/"

@@ -10,7 +10,7 @@ from releases.models import ModelVersion
 from releases.ports import Refused, RegisteredVersion, Unreachable
 from releases.services.catalog import discover, poll
 from tests import factories
-from tests.fakes import SIGNATURE, FakeRegistry
+from tests.fakes_registry import SIGNATURE, FakeRegistry
 from tests.services.rig import START, Rig
 
 NAME = "acme-wine"

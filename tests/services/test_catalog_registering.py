@@ -17,7 +17,7 @@ from releases.services.catalog import discover, register_version
 from tenants.access import Actor, NotAllowed
 from tenants.models import AuditEvent
 from tests import factories
-from tests.fakes import SIGNATURE, FakeRegistry
+from tests.fakes_registry import SIGNATURE, FakeRegistry
 from tests.services.rig import START, Rig
 
 

@@ -9,7 +9,7 @@ from releases.models import Release
 from releases.ports import Answer
 from releases.services import commands
 from releases.services.smoke import smoke_progress, smoke_test
-from tests.fakes import EXAMPLE, OUTPUTS
+from tests.fakes_outside import EXAMPLE, OUTPUTS
 from tests.services.rig import Rig
 
 

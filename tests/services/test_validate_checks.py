@@ -16,7 +16,7 @@ from releases.services.validate import progress, validate
 from releases.services.validate.quality import compare_metric, is_larger_better
 from tests import factories
 from tests.domain.test_composition import ENSEMBLE
-from tests.fakes import SIGNATURE
+from tests.fakes_registry import SIGNATURE
 from tests.services.rig import Rig
 
 COLUMN = {"name": "alcohol", "type": "double", "required": True}

@@ -2,17 +2,27 @@
 
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.test import Client
 from django.utils import timezone
 
 from releases.domain.release import Phase
-from releases.models import Release
+from releases.models import Environment, KubernetesPlace, Release
 from tests import factories
 from tests.traffic import simulate
 
 Login = Callable[[str], Client]
+ENVIRONMENTS = "/t/acme/environments/"
+SCALING = f"{ENVIRONMENTS}production/autoscaling/"
+NETWORK = f"{ENVIRONMENTS}production/network/"
+CONNECTION = {
+    **{"cluster": "main", "namespace": "acme-lab", "gateway_url": "https://models.example.com"},
+    **{"istio_gateway": "istio-system/seldon-gateway", "artifacts": "s3://models/acme"},
+    **{"artifacts_secret": "models-s3", "cpu_request": "500m", "memory_request": "1Gi"},
+    **{"start_seconds": "600", "metrics_from": "executor"},
+}
 
 
 class Scene:
@@ -91,3 +101,17 @@ def login(scene: Scene) -> Login:
         return client
 
     return as_
+
+
+@pytest.fixture
+def place(scene: Scene, settings: Any) -> KubernetesPlace:
+    """Production is on Kubernetes; wine, cider and mead serve there."""
+    settings.KUBERNETES_CLUSTERS = {"main": "/secret/kubeconfig", "edge": "in-cluster"}
+    return factories.kubernetes(scene.production)
+
+
+@pytest.fixture
+def lab(scene: Scene, settings: Any) -> Environment:
+    """An environment in which nothing serves yet."""
+    settings.KUBERNETES_CLUSTERS = {"main": "/secret/kubeconfig", "edge": "in-cluster"}
+    return factories.environment(scene.cast.acme, "lab", position=7)

@@ -1,6 +1,5 @@
 """The Traffic page: the table, the change before it is written, the tester, and what callers need."""
 
-import html
 import re
 
 import pytest
@@ -15,6 +14,7 @@ from tenants import traffic_keys
 from tenants.models import AuditEvent
 from tests import factories
 from tests.web.conftest import Login, Scene
+from tests.web.reading import text
 
 PAGE = "/t/acme/traffic/"
 CHANGE = "/t/acme/traffic/production/change/"
@@ -27,12 +27,6 @@ def mapped(scene: Scene) -> None:
     rules = [TrafficRule(None, "wine"), TrafficRule("premium", "cider")]
     commands.set_mapping(ada, "quality", "production", rules, at=timezone.now())
     commands.add_service(ada, name="retention", at=timezone.now())
-
-
-def text(answer: object) -> str:
-    """What a page says, without its markup."""
-    content = answer.content.decode()  # type: ignore[attr-defined]
-    return re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]+>", " ", content)))
 
 
 def form_of(answer: object) -> dict[str, str]:
