@@ -100,3 +100,10 @@ def test_it_stops_asking_when_the_release_has_ended_and_nothing_waits(told: Rele
 def test_it_leads_whoever_comes_by_hand_to_the_page(told: Release, login: Login) -> None:
     answer = login("ada").get(f"/t/acme/releases/{told.pk}/callbacks/")
     assert (answer.status_code, answer["Location"]) == (302, f"/t/acme/releases/{told.pk}/")
+
+
+def test_record_names_the_commit_that_is_told_only_when_there_is_one(told: Release, login: Login) -> None:
+    assert "<dt>Commit</dt>" not in page(login("ada"), told)
+    Release.objects.filter(pk=told.pk).update(commit_repository="acme/models", commit_sha="0a1b2c3d" * 5)
+    shown = page(login("ada"), told)
+    assert '<dt>Commit</dt><dd>acme/models <span class="mono">0a1b2c3</span></dd>' in shown
