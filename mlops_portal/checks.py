@@ -13,9 +13,10 @@ from releases.domain.commit import Allowances
 from releases.domain.errors import Invalid
 
 SHORTEST_SECRET = 32
+SETTINGS = "settings"  # the tag by which a command asks for these and for no others
 
 
-@register()
+@register(SETTINGS)
 def check_model_ports(**kwargs: Any) -> list[CheckMessage]:
     """The port range of the model servers is `first-last` with room for one server (3 ports)."""
     first, _, last = settings.MODEL_PORTS.partition("-")
@@ -25,7 +26,7 @@ def check_model_ports(**kwargs: Any) -> list[CheckMessage]:
     return [Error(f"MODEL_PORTS is {settings.MODEL_PORTS!r}.", hint=hint, id="mlops_portal.E002")]
 
 
-@register()
+@register(SETTINGS)
 def check_urls(**kwargs: Any) -> list[CheckMessage]:
     """Addresses of engines are absolute http(s) URLs."""
     names = ("PORTAL_URL", "GATEWAY_URL", "MLFLOW_TRACKING_URI", "GITHUB_API_URL")
@@ -40,7 +41,7 @@ def check_urls(**kwargs: Any) -> list[CheckMessage]:
     ]
 
 
-@register()
+@register(SETTINGS)
 def check_mlflow_webhook(**kwargs: Any) -> list[CheckMessage]:
     """The secret of MLflow's messages, if there is one, cannot be guessed; their window is a few minutes."""
     found: list[tuple[str, str]] = []
@@ -53,7 +54,7 @@ def check_mlflow_webhook(**kwargs: Any) -> list[CheckMessage]:
     return [Error(said, hint=hint, id="mlops_portal.E007") for said, hint in found]
 
 
-@register()
+@register(SETTINGS)
 def check_commit_statuses(**kwargs: Any) -> list[CheckMessage]:
     """Who may set which statuses can be read, and there is a token to set them with."""
     listed, token = settings.GITHUB_STATUS_REPOSITORIES, settings.GITHUB_TOKEN
@@ -71,7 +72,7 @@ def check_commit_statuses(**kwargs: Any) -> list[CheckMessage]:
     return [Error(said, hint=hint, id="mlops_portal.E008") for said, hint in found]
 
 
-@register()
+@register(SETTINGS)
 def check_pod_proxy(**kwargs: Any) -> list[CheckMessage]:
     """The proxy that leads to the pods of clusters is an http:// URL, or none is set."""
     proxy = settings.KUBERNETES_POD_PROXY
@@ -81,7 +82,7 @@ def check_pod_proxy(**kwargs: Any) -> list[CheckMessage]:
     return [Error(f"KUBERNETES_POD_PROXY is {proxy!r}.", hint=hint, id="mlops_portal.E005")]
 
 
-@register()
+@register(SETTINGS)
 def check_gateway_token(**kwargs: Any) -> list[CheckMessage]:
     """The portal's token for gateways has hosts to which it may be shown, and they are mere hosts."""
     hosts = settings.GATEWAY_TOKEN_HOSTS
@@ -94,7 +95,7 @@ def check_gateway_token(**kwargs: Any) -> list[CheckMessage]:
     return [Error(said, hint=hint, id="mlops_portal.E004")]
 
 
-@register()
+@register(SETTINGS)
 def check_beside_models(**kwargs: Any) -> list[CheckMessage]:
     """What model processes are told: well-formed, and the database of the portal itself is not among it."""
     cache, online, store = settings.MODEL_CACHE_URL, settings.FEATURE_ONLINE_URL, settings.FEATURE_STORE

@@ -117,6 +117,10 @@ def web(layout: Layout, address: str, port: int) -> Program:
     return Program("web", with_launcher("web", command), environment=environment)
 
 
+# `first_start` has checked the settings by then; a worker that is started anew after a crash is wanted soon.
+CELERY_ENVIRONMENT = {"CELERY_SKIP_CHECKS": "1"}
+
+
 def worker(queue: str, concurrency: int) -> Program:
     """A Celery worker for one queue."""
     name = f"worker-{queue}"
@@ -127,7 +131,7 @@ def worker(queue: str, concurrency: int) -> Program:
         *("--hostname", f"{queue}@portal", "--concurrency", str(concurrency), "--loglevel", "INFO"),
         *("--without-gossip", "--without-mingle"),
     )
-    return Program(name, with_launcher(name, command))
+    return Program(name, with_launcher(name, command), environment=CELERY_ENVIRONMENT)
 
 
 def beat(layout: Layout) -> Program:
@@ -136,4 +140,4 @@ def beat(layout: Layout) -> Program:
         *(str(ENVIRONMENT_BIN / "celery"), "-A", "mlops_portal", "beat", "--loglevel", "INFO"),
         *("--schedule", str(layout.celery / "beat-schedule"), "--pidfile="),
     )
-    return Program("beat", with_launcher("beat", command))
+    return Program("beat", with_launcher("beat", command), environment=CELERY_ENVIRONMENT)

@@ -27,8 +27,8 @@ TENANT_LABEL = "mlops-portal.io/tenant"
 
 
 HERE = Path(__file__).parent
-# These files begin, one on each of the workers.
-LONGEST = [HERE / f"test_{name}.py" for name in ("releases", "troubles", "refusals", "away")]
+# The long tests begin, so that the workers end together.
+LONGEST = [HERE / f"test_{name}.py" for name in ("releases", "away", "troubles", "refusals", "hanging")]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

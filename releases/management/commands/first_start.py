@@ -23,7 +23,8 @@ class Command(BaseCommand):
     """Make the first administrator."""
 
     help = "When there is no user at all: create an administrator and the tenant main."
-    requires_system_checks = ()  # they would import every page, which takes seconds
+    # What was set wrong is told here; Django's own checks would import every page, which takes seconds.
+    requires_system_checks = ("settings",)
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Create and print the log-in; says nothing when there is somebody."""
