@@ -113,14 +113,19 @@ def main(arguments: list[str] | None = None) -> int:
     address = os.environ.get("FEATURE_ONLINE_URL")
     if not address:
         parser.error("FEATURE_ONLINE_URL has to say where the online store is: host:port/database")
-    until = options.until or datetime.now(UTC)
     try:
-        with contextlib.redirect_stdout(sys.stderr):  # Feast tells how far it is
-            written = fill(options.folder.resolve(), until, address)
+        filled(options.folder.resolve(), options.until or datetime.now(UTC), address)
     except CannotLoad as error:
         parser.error(str(error))
-    sys.stdout.write(json.dumps({"until": until.isoformat(), "entities": written}) + "\n")
     return 0
+
+
+def filled(folder: Path, until: datetime, address: str) -> None:
+    """Fill it, and print what was written as a line of JSON. Raises as `fill` does."""
+    with contextlib.redirect_stdout(sys.stderr):  # Feast tells how far it is
+        written = fill(folder, until, address)
+    sys.stdout.write(json.dumps({"until": until.isoformat(), "entities": written}) + "\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

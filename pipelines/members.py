@@ -2,7 +2,7 @@
 
     python -m pipelines.members --all            one JSON line per member, and one for the ensemble
     python -m pipelines.members --kind forest    only that member
-    python -m pipelines.members --kind forest --variant larger   another version of it
+    python -m pipelines.members --larger forest  another version of it; after the others, if any are asked for
     python -m pipelines.members --rows FILE      every row of the data as a V2 inference request
 
 The data is the Wisconsin breast cancer set that ships inside scikit-learn: 569 tumours, 30 measurements,
@@ -124,8 +124,8 @@ def log(kind: str, larger: bool, data: Data) -> tuple[dict[str, object], np.ndar
             pip_requirements=[f"{package}=={version(package)}" for package in packages],
             skops_trusted_types=TRUSTED[kind],
         )
-    logged = {"kind": kind, "run_id": run.info.run_id, "artifact_path": ARTIFACT_PATH, "metrics": metrics}
-    return logged, probabilities
+    logged = {"kind": f"larger {kind}" if larger else kind, "run_id": run.info.run_id}
+    return {**logged, "artifact_path": ARTIFACT_PATH, "metrics": metrics}, probabilities
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -133,18 +133,18 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--kind", choices=KINDS)
     parser.add_argument("--all", action="store_true", help="all kinds, and their ensemble's accuracy")
     parser.add_argument("--rows", type=Path, metavar="FILE", help="write inference requests")
-    parser.add_argument("--variant", choices=["usual", "larger"], default="usual")
+    parser.add_argument("--larger", choices=KINDS, help="a larger one of this kind")
     parser.add_argument(
         "--patience", type=float, default=0, metavar="SECONDS", help="wait for an MLflow that is starting"
     )
     options = parser.parse_args(arguments)
     kinds = list(KINDS) if options.all else [options.kind] if options.kind else []
-    if not kinds and not options.rows:
-        parser.error("say --kind, --all or --rows")
+    if not kinds and not options.larger and not options.rows:
+        parser.error("say --kind, --all, --larger or --rows")
     if options.rows:
         lines = [json.dumps(request) + "\n" for request in requests(measurements()[0])]
         options.rows.write_text("".join(lines))
-    if not kinds:
+    if not kinds and not options.larger:
         return 0
     if not os.environ.get("MLFLOW_TRACKING_URI"):
         parser.error("MLFLOW_TRACKING_URI has to say where MLflow is")
@@ -154,14 +154,20 @@ def main(arguments: list[str] | None = None) -> int:
     with contextlib.redirect_stdout(sys.stderr):  # MLflow prints links
         mlflow.set_experiment(EXPERIMENT)
     for kind in kinds:
-        with contextlib.redirect_stdout(sys.stderr):
-            logged, probabilities = log(kind, options.variant == "larger", data)
+        logged, probabilities = _logged(kind, larger=False, data=data)
         found.append(probabilities)
         _say(logged)
     if options.all:
         # As the composed model will answer: with equal weights.
         _say({"kind": "ensemble", "metrics": metrics_of(weighted_mean(found, [1.0] * 3), data.test_labels)})
+    if options.larger:
+        _say(_logged(options.larger, larger=True, data=data)[0])
     return 0
+
+
+def _logged(kind: str, larger: bool, data: Data) -> tuple[dict[str, object], np.ndarray]:
+    with contextlib.redirect_stdout(sys.stderr):  # MLflow prints links
+        return log(kind, larger, data)
 
 
 def _say(line: dict[str, object]) -> None:

@@ -1,6 +1,7 @@
 """Trains what a user will spend in the coming week on features of the store, and logs it to MLflow.
 
     python -m pipelines.spending FOLDER      one JSON line: {"kind", "run_id", "artifact_path", "metrics"}
+    python -m pipelines.spending FOLDER --fill   first what `pipelines.features` does, with its line
 
 FOLDER is the Feast repository that `pipelines.features` has filled. The features of a row are those of a week
 ago, joined point in time, and the label is what was spent since: nothing in a row is from later than what it
@@ -13,7 +14,7 @@ import contextlib
 import json
 import os
 import sys
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
 
@@ -29,7 +30,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from pipelines.features import TIME, USERS, training_set
+from pipelines.features import TIME, USERS, filled, training_set
 from pipelines.wine import ARTIFACT_PATH, await_mlflow
 from serving.feature_store import open_store
 
@@ -84,6 +85,7 @@ def log(features: pd.DataFrame, spent: pd.Series) -> dict[str, object]:
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m pipelines.spending", description="Train and log.")
     parser.add_argument("folder", type=Path, help="the Feast repository")
+    parser.add_argument("--fill", action="store_true", help="fill it first, as pipelines.features does")
     parser.add_argument(
         "--patience", type=float, default=0, metavar="SECONDS", help="wait for an MLflow that is starting"
     )
@@ -91,9 +93,12 @@ def main(arguments: list[str] | None = None) -> int:
     for name in ("MLFLOW_TRACKING_URI", "FEATURE_ONLINE_URL"):
         if not os.environ.get(name):
             parser.error(f"{name} has to be set")
+    folder, address = options.folder.resolve(), os.environ["FEATURE_ONLINE_URL"]
+    if options.fill:
+        filled(folder, datetime.now(UTC), address)
     with contextlib.redirect_stdout(sys.stderr):  # MLflow prints links, Feast tells how far it is
-        store = open_store(options.folder.resolve(), os.environ["FEATURE_ONLINE_URL"])
-        newest = pd.read_parquet(options.folder / "data" / "users.parquet")[TIME].max()
+        store = open_store(folder, address)
+        newest = pd.read_parquet(folder / "data" / "users.parquet")[TIME].max()
         features, spent = weeks(store, newest.to_pydatetime())
         await_mlflow(os.environ["MLFLOW_TRACKING_URI"], options.patience)
         mlflow.set_experiment(EXPERIMENT)

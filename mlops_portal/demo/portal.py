@@ -68,6 +68,10 @@ class Ci(Caller):
         """A release as it stands."""
         return self.get(f"releases/{release_id}/")
 
+    def ended(self, release_id: str, seconds: int = 20) -> Document:
+        """A release once it has ended, or as it stands after some seconds."""
+        return self.get(f"releases/{release_id}/wait/?timeout={seconds}")
+
     def transitions(self, release_id: str) -> list[Document]:
         """Its history, in order."""
         rows = self.get(f"releases/{release_id}/transitions/?limit=200")["results"]

@@ -17,6 +17,7 @@ import httpx
 
 DEPLOYMENT = "x-portal-deployment"
 MOST_IN_FLIGHT = 200
+MEASURING = 4
 PATIENCE = 35.0  # longer than the gateway's: whoever gives up first says why
 NOBODY = "the gateway"  # a failure that no deployment answered
 
@@ -63,7 +64,7 @@ def version_in(ref: str) -> str:
 
 
 class Traffic:
-    """`rate` requests a second until stopped, from a thread of its own."""
+    """`rate` requests a second until stopped, from a thread of its own; the rate may be changed meanwhile."""
 
     def __init__(self, url: str, headers: Mapping[str, str], rows: Path, rate: float) -> None:
         self.tally = Tally()
@@ -84,6 +85,26 @@ class Traffic:
         if self._thread.is_alive():
             self._thread.join(timeout=PATIENCE + 5)
 
+    def capacity(self, seconds: float = 2.0) -> float:
+        """Good answers a second to `MEASURING` callers who ask without a pause, before the traffic begins.
+
+        What else the machine does at that time has its part in it. Raises httpx.HTTPError."""
+        return asyncio.run(self._measure(seconds))
+
+    async def _measure(self, seconds: float) -> float:
+        bodies = itertools.cycle(self._bodies)
+        begin, good = time.monotonic(), 0
+
+        async def ask(client: httpx.AsyncClient) -> None:
+            nonlocal good
+            while time.monotonic() < begin + seconds:
+                answer = await client.post(self.url, content=next(bodies), headers=self._headers)
+                good += answer.status_code == 200
+
+        async with httpx.AsyncClient(timeout=PATIENCE, trust_env=False) as client:
+            await asyncio.gather(*(ask(client) for _ in range(MEASURING)))
+        return good / (time.monotonic() - begin)
+
     def _run(self) -> None:
         asyncio.run(self._send_all())
 
@@ -91,12 +112,11 @@ class Traffic:
         limits = httpx.Limits(max_connections=MOST_IN_FLIGHT, max_keepalive_connections=MOST_IN_FLIGHT)
         outstanding: set[asyncio.Task[None]] = set()
         async with httpx.AsyncClient(timeout=PATIENCE, limits=limits, trust_env=False) as client:
-            begin = time.monotonic()
+            due = time.monotonic()
             bodies = itertools.cycle(self._bodies)
-            for number in itertools.count():
-                if self._stopping.is_set():
-                    break
-                await asyncio.sleep(max(0.0, begin + number / self.rate - time.monotonic()))
+            while not self._stopping.is_set():
+                await asyncio.sleep(max(0.0, due - time.monotonic()))
+                due += 1 / self.rate
                 if len(outstanding) >= MOST_IN_FLIGHT:
                     self.tally.skipped += 1
                     continue

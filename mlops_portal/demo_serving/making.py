@@ -13,7 +13,7 @@ import yaml
 from mlops_portal.demo.display import Teller
 from mlops_portal.demo.errors import StoryFailed
 from mlops_portal.demo.portal import Ci, Document, Problem
-from mlops_portal.demo_serving.trainings import Trainings
+from mlops_portal.demo_serving.trainings import WIDER, Trainings
 from mlops_portal.demo_serving.workshop import Workshop
 from mlops_portal.stack.layout import PROJECT
 
@@ -38,7 +38,7 @@ class Making:
 
     def wider_network(self) -> None:
         """Register the next version of one member."""
-        run_id = self.trained.wider.result()
+        run_id = self.trained.members.result().get(WIDER, "")
         self._register("tumour-network", "1.1.0", "minor", run_id, "a wider and deeper neural net")
 
     def regression(self) -> None:

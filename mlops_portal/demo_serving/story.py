@@ -21,7 +21,7 @@ from mlops_portal.demo_serving.report import ServingReport
 from mlops_portal.demo_serving.workshop import Workshop
 
 STAGING = "staging"
-RATE = 15.0
+RATE, LIGHT_RATE = 10.0, 2.0  # requests a second; light when no canary is watched
 LONGEST_RELEASE = 150.0
 STRAIGHT_PLAN = {"steps": [], "grace_seconds": 3}
 # Below 5 % errors is certain after about 100 answers without one, which these holds give at this rate. An
@@ -62,20 +62,20 @@ class Story:
         self.teller.chapter("tumour 1.0.0: one forest, as most begin")
         with self.report.part("1.0.0 to staging (with the rest of the training)"):
             self._making.members()
-            ensemble = aside.submit(self._making.compose, {"ensemble": "1.1.0"})
             composed = aside.submit(
-                self._making.compose, {"router": "1.0.0", "cached": "1.0.0", "encrypted": "1.0.0"}
+                self._making.compose,
+                {"ensemble": "1.1.0", "router": "1.0.0", "cached": "1.0.0", "encrypted": "1.0.0"},
             )
-            self._newer = aside.submit(self._make_newer, [ensemble, composed])
+            self._newer = aside.submit(self._make_newer, composed)
             featured = aside.submit(self._featured)
             self._promoted("tumour", "1.0.0", STRAIGHT_PLAN)
         self._start_traffic()
         self._forest = self._ask("tumour", self._rows()[0])
 
-        with self.report.part("waiting for the ensemble to be composed"):
-            ensemble.result()
+        with self.report.part("waiting for the compositions"):
+            composed.result()
         self.teller.chapter("tumour 1.1.0: forest, boosted trees and a neural net together")
-        blocks = aside.submit(self._blocks, composed)
+        blocks = aside.submit(self._blocks)
         with self.report.part("1.1.0, the ensemble, through the canary"):
             self.report.ensemble_seconds = self._canary("1.1.0", ENSEMBLE_PLAN)
         self._expect_pinned("1.1.0", "1.0.0")
@@ -85,6 +85,8 @@ class Story:
         self.teller.chapter("tumour 1.2.0: a new version of one member, so a new version of the ensemble")
         with self.report.part("1.2.0, the new member, through the canary"):
             self.report.member_seconds = self._canary("1.2.0", MEMBER_PLAN)
+        if self.traffic is not None:
+            self.traffic.rate = LIGHT_RATE
         self._expect_pinned("1.2.0", "1.1.0")
 
         self.teller.chapter("What runs beside the model")
@@ -94,10 +96,9 @@ class Story:
         self._sum_up()
 
     # ---- the ensemble ------------------------------------------------------------------------------
-    def _make_newer(self, composed: "list[Future[None]]") -> None:
+    def _make_newer(self, composed: "Future[None]") -> None:
         """The new member, and what is composed of it; after the versions that come before."""
-        for each in composed:
-            each.result()
+        composed.result()
         self._making.wider_network()
         self._making.compose({"ensemble": "1.2.0", "cached": "1.1.0"}, network="1.1.0")
 
@@ -124,9 +125,8 @@ class Story:
         self.report.expect(f"tumour {version} answers at the gateway", answering == version)
 
     # ---- the blocks --------------------------------------------------------------------------------
-    def _blocks(self, composed: "Future[None]") -> None:
+    def _blocks(self) -> None:
         """One after the other: what computes here is missing to those who answer the traffic."""
-        composed.result()
         self._routed()
         self._sealed()
         self._cached()
@@ -214,8 +214,7 @@ class Story:
         while release["phase"] not in TERMINAL and time.monotonic() < deadline:
             if in_front:
                 self.teller.release = release
-            time.sleep(0.4)
-            release = self.ci.release(release["id"])
+            release = self.ci.ended(release["id"], seconds=1 if in_front else 20)
         tone = "green" if release["phase"] == "succeeded" else "red"
         phase = release["phase"].replace("_", " ")
         self.teller.line(f"{model} {version}", f"{phase}: {release['reason']}", tone)

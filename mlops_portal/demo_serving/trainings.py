@@ -10,6 +10,7 @@ from mlops_portal.demo.display import Teller
 from mlops_portal.demo_serving.workshop import PATIENCE, Workshop
 
 WAIT = ("--patience", f"{PATIENCE:.0f}")
+WIDER = "larger network"
 
 
 class Trainings:
@@ -22,10 +23,10 @@ class Trainings:
         self.rows = workshop.layout.var / "demo-serving-requests.jsonl"
         self.members: Future[dict[str, str]] = aside.submit(self._members)
         self.spending: Future[str] = aside.submit(self._spending)
-        self.wider: Future[str] = aside.submit(self._wider)
 
     def _members(self) -> dict[str, str]:
-        what = ["--all", *WAIT] if self.models else []
+        """The runs of the members, and under `WIDER` that of another version of one."""
+        what = ["--all", "--larger", "network", *WAIT] if self.models else []
         lines = self._workshop.run("members", "pipelines.members", "--rows", str(self.rows), *what)
         for line in lines:
             accuracy = f"{line['metrics']['accuracy']:.1%}"
@@ -34,20 +35,15 @@ class Trainings:
             )
         return {line["kind"]: line["run_id"] for line in lines if "run_id" in line}
 
-    def _wider(self) -> str:
-        """Another version of one member."""
-        self.members.result()  # one after the other: the machine is small
-        asked = ("pipelines.members", "--kind", "network", "--variant", "larger", *WAIT)
-        return _run_of(self._workshop.run("network", *asked)) if self.models else ""
-
     def _spending(self) -> str:
         """Fill the feature store, every time: what it knows of users is stale after a day. Train on it."""
         folder = str(self._workshop.layout.feature_store)
-        [filled] = self._workshop.run("features", "pipelines.features", folder)
+        both = ("pipelines.spending", folder, "--fill", *WAIT)
+        asked = both if self.models else ("pipelines.features", folder)
+        filled, *trained = self._workshop.run("spending", *asked)
         users = filled["entities"]["user_features"]
         self._teller.line("features", f"{users} made-up users are in the feature store, offline and online")
-        asked = ("pipelines.spending", folder, *WAIT)
-        return _run_of(self._workshop.run("spending", *asked)) if self.models else ""
+        return _run_of(trained) if self.models else ""
 
 
 def _run_of(lines: list[dict[str, Any]]) -> str:
