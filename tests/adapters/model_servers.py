@@ -52,6 +52,17 @@ class Daemon:
     def supervisor(self) -> Supervisor:
         return Supervisor(self.layout.supervisor_socket)
 
+    @property
+    def fork_server(self) -> int:
+        """Its process id."""
+        return int(self.supervisor.program("fork-server:fork-server")["pid"])
+
+    @property
+    def forked(self) -> list[int]:
+        """The model servers, behind the processes that stand for them."""
+        parent = self.fork_server
+        return [int(pid) for pid in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
+
     def start(self) -> None:
         path = self.layout.supervisor_configuration
         path.write_text(supervisor_configuration(self.layout, []))

@@ -156,7 +156,7 @@ def local_metrics(request: pytest.FixtureRequest) -> Subject:
 
     @contextmanager
     def silent() -> Iterator[None]:
-        stopped = pid()
+        [stopped] = daemon.forked
         os.kill(stopped, signal.SIGSTOP)
         try:
             yield

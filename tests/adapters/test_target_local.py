@@ -111,6 +111,30 @@ def test_model_server_sees_nothing_of_the_portals_environment(servers: Servers) 
     seen = Path(f"/proc/{servers.pid}/environ")
     assert eventually(lambda: b"OMP_NUM_THREADS=1" in seen.read_bytes(), 5)
     assert SECRET.encode() not in seen.read_bytes()
+    assert eventually(lambda: bool(servers.daemon.forked))
+    [forked] = servers.daemon.forked
+    assert b"OMP_NUM_THREADS=1" in Path(f"/proc/{forked}/environ").read_bytes()
+    assert SECRET.encode() not in Path(f"/proc/{forked}/environ").read_bytes()
+
+
+def test_model_servers_come_back_after_kill_9_of_the_process_that_they_were_forked_from(
+    servers: Servers,
+) -> None:
+    servers.target.ensure(servers.deployment)
+    servers.await_ready()
+    [forked] = servers.daemon.forked
+    os.kill(servers.daemon.fork_server, signal.SIGKILL)
+    assert eventually(lambda: not Path(f"/proc/{forked}").exists(), 5)
+    assert servers.state is not TargetState.READY
+    servers.await_ready()
+
+
+def test_removed_model_server_has_ended(servers: Servers) -> None:
+    servers.target.ensure(servers.deployment)
+    servers.await_ready()
+    servers.target.remove(REF)
+    assert not servers.daemon.forked
+    assert servers.target.list() == set()
 
 
 def test_model_server_finds_what_runs_beside_it_and_no_argument_tells_it(servers: Servers) -> None:

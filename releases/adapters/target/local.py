@@ -1,5 +1,7 @@
 """The local serving target: one MLServer process per deployment, kept alive by supervisord.
 
+Each is forked from a process that has imported what they all need (`serving.fork_server`).
+
 Everything it knows is in files and in the supervisor; several processes may use it at once. Knows
 nothing of routes and releases.
 """
@@ -19,6 +21,7 @@ import yaml
 from supervisor.states import ProcessStates
 
 from releases.adapters.target.mlserver_files import (
+    FORK_SERVER,
     HOST,
     STOP_SECONDS,
     PortTriple,
@@ -58,7 +61,12 @@ class LocalTarget:
         self._config = config
         self._supervisor = Supervisor(config.supervisor_socket)
         self._files = ServerFiles(
-            config.var, config.models_python, config.serving, config.environment, config.start_retries
+            config.var,
+            config.models_python,
+            config.serving,
+            Path(config.supervisor_socket).with_name("fork-server.sock"),
+            config.environment,
+            config.start_retries,
         )
         # No connection is kept: the client may be inherited over a fork.
         self._http = httpx.Client(
@@ -76,7 +84,11 @@ class LocalTarget:
         if not deployment.artifact.is_dir():
             raise Refused(f"the artifact of {ref} is missing: there is no {deployment.artifact}")
         with self._locked():
-            program = self._supervisor.programs().get(name)
+            programs = self._supervisor.programs()
+            if FORK_SERVER not in programs:
+                self._files.write(self._files.fork_server_contents())
+                self._supervisor.add(FORK_SERVER)
+            program = programs.get(name)
             contents = self._files.contents(deployment, self._ports(ref, program), name)
             given_up = program and program["state"] not in ALIVE | {ProcessStates.BACKOFF}
             # Stopped before its files change: they always say what runs.

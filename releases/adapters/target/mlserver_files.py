@@ -20,6 +20,7 @@ from releases.ports import Deployment
 HOST = "127.0.0.1"
 RUNTIME = "serving.runtime.CountingRuntime"
 STOP_SECONDS = 5
+FORK_SERVER = "fork-server"  # the program from which model servers are forked
 # A start is what fails before this time. It has to be longer than any model takes to load: only
 # failures of starts are spaced out and end in FATAL, what ends later is started again at once.
 START_SECONDS = 60
@@ -56,11 +57,12 @@ class ServerRecord:
 @dataclass(frozen=True, slots=True)
 class ServerFiles:
     """The files of all model servers under one `var`; `environment` is given to every one of them.
-    `serving` is the package that runs beside a model."""
+    `serving` is the package that runs beside a model, `fork_server` where the fork server listens."""
 
     var: Path
     models_python: Path
     serving: Path
+    fork_server: Path
     environment: Mapping[str, str] = field(default_factory=dict)
     start_retries: int = 5
 
@@ -83,7 +85,8 @@ class ServerFiles:
     def refs(self) -> set[str]:
         """The deployments of which there is any file."""
         folders = {entry.name for entry in _entries(self.models) if entry.is_dir()}
-        return folders | {e.stem for e in _entries(self.program("x").parent) if e.suffix == ".conf"}
+        programs = {entry.stem for entry in _entries(self.program("x").parent) if entry.suffix == ".conf"}
+        return folders | programs - {FORK_SERVER}
 
     def read(self, ref: str) -> ServerRecord | None:
         """None when files are missing or damaged, so that they are written again."""
@@ -124,6 +127,18 @@ class ServerFiles:
             folder / "environment": self._environment(folder),
             # Last: a program that supervisord may start needs the others.
             self.program(deployment.ref): self._program(deployment.ref, program),
+        }
+
+    def fork_server_contents(self) -> dict[Path, str]:
+        """What the files of the fork server have to say. It gets the environment of a model server: nothing
+        of the portal's own is in it, and what libraries read when they are imported is the same."""
+        folder = self.var / FORK_SERVER
+        log = self.var / "log" / f"{FORK_SERVER}.log"
+        command = self._command(folder, "serving.fork_server", str(self.fork_server))
+        settings = {"startsecs": "0", "stopwaitsecs": str(STOP_SECONDS + 2)}
+        return {
+            folder / "environment": self._environment(folder),
+            self.program(FORK_SERVER): _section(FORK_SERVER, command, folder, log, settings),
         }
 
     def write(self, contents: Mapping[Path, str]) -> None:
@@ -169,6 +184,7 @@ class ServerFiles:
             "PYTHONUNBUFFERED": "1",
             "MALLOC_ARENA_MAX": "2",
             "MLFLOW_DISABLE_TELEMETRY": "true",
+            "FORK_SERVER": str(self.fork_server),
             **dict.fromkeys(ONE_THREAD, "1"),
             **self.environment,
         }
@@ -176,29 +192,42 @@ class ServerFiles:
 
     def _program(self, ref: str, program: str) -> str:
         folder = self.models / ref
-        # From an empty environment: a model is foreign code, and the supervisor's own environment
-        # holds the portal's secrets. What it gets is read from a file, because `ps` shows arguments.
-        start = '. "$1/environment" && exec "$2" start "$1"'
-        shell = ["/bin/sh", "-c", start, "model", str(folder), str(self.models_python / "mlserver")]
-        command = ["/usr/bin/env", "-i", *shell]
+        command = self._command(folder, "serving.start", str(folder))
         settings = {
-            "command": shlex.join(command),
-            "directory": str(folder),
-            "autostart": "true",
-            "autorestart": "true",
             "startsecs": str(START_SECONDS),
             "startretries": str(self.start_retries),
             "stopwaitsecs": str(STOP_SECONDS),
-            "stopasgroup": "true",
-            "killasgroup": "true",
-            "redirect_stderr": "true",
-            "stdout_logfile": str(self.log(ref)),
-            "stdout_logfile_maxbytes": "5MB",
-            "stdout_logfile_backups": "1",
         }
-        # supervisord expands %(name)s
-        lines = [f"{key}={value.replace('%', '%%')}" for key, value in settings.items()]
-        return "\n".join([f"[program:{program}]", *lines, ""])
+        return _section(program, command, folder, self.log(ref), settings)
+
+    def _command(self, folder: Path, *module: str) -> list[str]:
+        """A module of `serving` in the models' environment, with the variables of the folder.
+
+        From an empty environment: a model is foreign code, and the supervisor's own environment holds the
+        portal's secrets. What it gets is read from a file, because `ps` shows arguments."""
+        start = '. "$1/environment" && shift && exec "$@"'
+        python = str(self.models_python / "python")
+        return ["/usr/bin/env", "-i", "/bin/sh", "-c", start, "model", str(folder), python, "-m", *module]
+
+
+def _section(program: str, command: list[str], folder: Path, log: Path, settings: Mapping[str, str]) -> str:
+    """The supervisor's configuration of one program."""
+    settings = {
+        "command": shlex.join(command),
+        "directory": str(folder),
+        "autostart": "true",
+        "autorestart": "true",
+        **settings,
+        "stopasgroup": "true",
+        "killasgroup": "true",
+        "redirect_stderr": "true",
+        "stdout_logfile": str(log),
+        "stdout_logfile_maxbytes": "5MB",
+        "stdout_logfile_backups": "1",
+    }
+    # supervisord expands %(name)s
+    lines = [f"{key}={value.replace('%', '%%')}" for key, value in settings.items()]
+    return "\n".join([f"[program:{program}]", *lines, ""])
 
 
 def _server_settings(ports: PortTriple) -> dict[str, Any]:
