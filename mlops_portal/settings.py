@@ -143,6 +143,8 @@ GATEWAY_URL = env.str("GATEWAY_URL", "http://127.0.0.1:8080").rstrip("/")
 ENVOY_ADMIN = env.str("ENVOY_ADMIN", str(VAR / "run" / "envoy-admin.sock"))
 ENVOY_XDS = Path(env.str("ENVOY_XDS", str(VAR / "envoy" / "xds")))
 SUPERVISOR_SOCKET = env.str("SUPERVISOR_SOCKET", str(VAR / "run" / "supervisor.sock"))
+# What model servers are forked from listens here; the local target starts it.
+FORK_SERVER = Path(env.str("FORK_SERVER", str(Path(SUPERVISOR_SOCKET).with_name("fork-server.sock"))))
 MODEL_PORTS = env.str("MODEL_PORTS", "21000-21999")
 MODELS_PYTHON = Path(env.str("MODELS_PYTHON", str(BASE_DIR / ".venv-models" / "bin")))
 ARTIFACTS = Path(env.str("PORTAL_ARTIFACTS", str(VAR / "artifacts")))

@@ -20,7 +20,8 @@ PATIENCE = 180.0
 
 @dataclass(frozen=True)
 class Workshop:
-    """Runs modules in the models' environment with the addresses of the stack."""
+    """Runs modules in the models' environment with the addresses of the stack; they are forked where they can
+    be, which spares them seconds of imports."""
 
     layout: Layout
     environment: Mapping[str, str]
@@ -36,12 +37,18 @@ class Workshop:
         """What the portal's validation would say against a model on this disk; empty if nothing."""
         report = self.layout.var / "demo-inspection.json"
         limits = ("--memory-mb", "4096", "--cpu-seconds", "120")
-        self._printed("inspection", ("serving.inspect_model", str(artifact), str(report), *limits), others)
+        asked = ("serving.inspect_model", str(artifact), str(report), *limits)
+        self._printed("inspection", asked, others)
         return str(json.loads(report.read_text())["failure"] or "")
 
     def _printed(self, name: str, arguments: tuple[str, ...], others: Mapping[str, str]) -> str:
         log = self.layout.log_of(f"demo-{name}")
-        command = [str(Path(self.environment["MODELS_PYTHON"]) / "python"), "-m", *arguments]
+        command = [
+            str(Path(self.environment["MODELS_PYTHON"]) / "python"),
+            "-m",
+            "serving.forked",
+            *arguments,
+        ]
         with log.open("w") as said:
             printed, code = self.children.run(command, {**os.environ, **self.environment, **others}, said)
         if code:

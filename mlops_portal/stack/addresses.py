@@ -32,6 +32,7 @@ def addresses(layout: Layout, given: Mapping[str, str], ports: Mapping[str, int]
         "PORTAL_SECRET_KEY": kept_secret(layout.secrets, "PORTAL_SECRET_KEY"),
         "MLFLOW_WEBHOOK_SECRET": kept_secret(layout.secrets, "MLFLOW_WEBHOOK_SECRET"),
         "SUPERVISOR_SOCKET": str(layout.supervisor_socket),
+        "FORK_SERVER": str(layout.fork_server),
         "ENVOY_ADMIN": str(layout.envoy_admin),
         "ENVOY_XDS": str(layout.xds),
         "MODELS_PYTHON": str(PROJECT / ".venv-models" / "bin"),

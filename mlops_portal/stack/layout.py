@@ -91,6 +91,10 @@ class Layout:
         return self.run / "supervisor.sock"
 
     @property
+    def fork_server(self) -> Path:
+        return self.run / "fork-server.sock"
+
+    @property
     def redis_socket(self) -> Path:
         return self.run / "redis.sock"
 

@@ -219,6 +219,7 @@ def _local() -> Ports:
             ports=range(int(first), int(last) + 1),
             models_python=settings.MODELS_PYTHON,
             serving=settings.BASE_DIR / "serving",
+            fork_server=settings.FORK_SERVER,
             # By the mark the stack finds model servers that a killed supervisor left behind.
             environment={
                 **MODEL_ENVIRONMENT,
@@ -247,7 +248,7 @@ def _local() -> Ports:
             SubprocessProbeConfig(
                 python=settings.MODELS_PYTHON / "python",
                 root=settings.BASE_DIR,
-                environment=settings.MODEL_PROCESS_ENVIRONMENT,
+                environment={**settings.MODEL_PROCESS_ENVIRONMENT, "FORK_SERVER": str(settings.FORK_SERVER)},
             )
         ),
         gateway=HttpGateway(),

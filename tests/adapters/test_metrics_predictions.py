@@ -99,7 +99,9 @@ def target(daemon: Daemon, tmp_path_factory: pytest.TempPathFactory) -> LocalTar
     layout = daemon.layout
     ports = range(20_700, 20_760)
     local = LocalTarget(
-        LocalTargetConfig(layout.supervisor_socket, layout.var, ports, MODELS_PYTHON, SERVING)
+        LocalTargetConfig(
+            layout.supervisor_socket, layout.var, ports, MODELS_PYTHON, SERVING, layout.fork_server
+        )
     )
     local.ensure(Deployment(REF, "acme", "production", "wine", "1.0.0", "d1", artifact))
     return local

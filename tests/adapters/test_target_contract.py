@@ -32,7 +32,13 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
 def configuration(daemon: Daemon) -> LocalTargetConfig:
     layout = daemon.layout
     return LocalTargetConfig(
-        layout.supervisor_socket, layout.var, PORTS, MODELS_PYTHON, SERVING, start_retries=0
+        layout.supervisor_socket,
+        layout.var,
+        PORTS,
+        MODELS_PYTHON,
+        SERVING,
+        layout.fork_server,
+        start_retries=0,
     )
 
 

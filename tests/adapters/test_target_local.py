@@ -76,7 +76,11 @@ def eventually(condition: Callable[[], bool], seconds: float = 60) -> bool:
 
 def target_of(daemon: Daemon, ports: range = range(20_400, 20_700)) -> LocalTarget:
     layout = daemon.layout
-    return LocalTarget(LocalTargetConfig(layout.supervisor_socket, layout.var, ports, MODELS_PYTHON, SERVING))
+    return LocalTarget(
+        LocalTargetConfig(
+            layout.supervisor_socket, layout.var, ports, MODELS_PYTHON, SERVING, layout.fork_server
+        )
+    )
 
 
 @pytest.fixture
@@ -146,6 +150,7 @@ def test_model_server_finds_what_runs_beside_it_and_no_argument_tells_it(servers
         range(20_400, 20_700),
         MODELS_PYTHON,
         SERVING,
+        layout.fork_server,
         environment={"MODEL_ENCRYPTION_KEY": awkward},
     )
     LocalTarget(config).ensure(servers.deployment)

@@ -1,6 +1,6 @@
-"""The fork server and who stands for its model servers, with a small command in place of MLServer's.
+"""The fork server and who stands for its forks, with a small module.
 
-With MLServer itself: `tests/adapters/test_target_local.py`.
+With MLServer: `tests/adapters/test_target_local.py`; with what looks at models: `test_probe_subprocess.py`.
 """
 
 import json
@@ -19,17 +19,18 @@ import pytest
 
 from mlops_portal.stack.layout import PROJECT
 
-# Tells what it is, then does what its folder says.
-COMMAND = """
-import json, os, pathlib, signal, sys, time
+# Tells what it is, then does what its argument says.
+MODULE = """
+import json, os, signal, sys, tempfile, time
 
-def main():
-    told = {"arguments": sys.argv, "here": os.getcwd(), "environment": dict(os.environ), "pid": os.getpid()}
-    told["default"] = signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
-    print(json.dumps(told), flush=True)
-    print("an error", file=sys.stderr, flush=True)
-    exec(pathlib.Path("do").read_text())
+told = {"arguments": sys.argv, "here": os.getcwd(), "environment": dict(os.environ), "pid": os.getpid()}
+told["default"] = signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+told["temporary"] = tempfile.gettempdir()
+print(json.dumps(told), flush=True)
+print("an error", file=sys.stderr, flush=True)
+exec(sys.argv[1])
 """
+PRELOADED = "import tempfile; tempfile.gettempdir()"  # as some library does when it is imported
 SLEEP = "time.sleep(60)"
 GRACEFUL = "signal.signal(signal.SIGTERM, lambda *_: sys.exit(7)); print('ready', flush=True); time.sleep(60)"
 
@@ -49,7 +50,7 @@ def alive(pid: int) -> bool:
 
 @dataclass
 class Place:
-    """A fork server on `socket`, and the stand-in for `mlserver` that it imports."""
+    """A fork server on `socket`, and those who stand for its forks."""
 
     root: Path
     process: "subprocess.Popen[bytes] | None" = None
@@ -64,18 +65,18 @@ class Place:
         return {"PATH": os.defpath, "PYTHONPATH": path, "FORK_SERVER": str(self.socket), **others}
 
     def start(self) -> None:
-        command = [sys.executable, "-m", "serving.fork_server", str(self.socket), "mlserver.cli"]
+        command = [sys.executable, "-m", "serving.fork_server", str(self.socket), "preloaded"]
         environment = self.environment({"ONLY": "the fork server's"})
         with (self.root / "log").open("ab") as log:
             self.process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
 
-    def client(self, does: str, **others: str) -> "subprocess.Popen[str]":
-        """Stands for a server that does this."""
-        folder = self.root / f"model {len(self.clients)}"
+    def client(self, does: str, *options: str, **others: str) -> "subprocess.Popen[str]":
+        """Stands for a process that does this."""
+        folder = self.root / f"folder {len(self.clients)}"
         folder.mkdir()
-        (folder / "do").write_text(does)
         client = subprocess.Popen(
-            [sys.executable, "-m", "serving.start", str(folder)],
+            [sys.executable, "-m", "serving.forked", *options, "small", does],
+            cwd=folder,
             env=self.environment(others),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -85,7 +86,7 @@ class Place:
         return client
 
     def told(self, client: "subprocess.Popen[str]") -> dict[str, object]:
-        """What the server said of itself."""
+        """What the fork said of itself."""
         assert client.stdout
         told: dict[str, object] = json.loads(client.stdout.readline())
         return told
@@ -99,26 +100,24 @@ class Place:
 
 @pytest.fixture
 def place(tmp_path: Path) -> Iterator[Place]:
-    package = tmp_path / "mlserver"
-    package.mkdir()
-    (package / "__init__.py").touch()
-    (package / "cli.py").write_text(COMMAND)
+    (tmp_path / "small.py").write_text(MODULE)
+    (tmp_path / "preloaded.py").write_text(PRELOADED)
     made = Place(tmp_path)
     made.start()
     yield made
     made.stop()
 
 
-def test_server_has_its_own_folder_environment_and_output(place: Place) -> None:
-    one, other = place.client("", KEY="one's"), place.client("", KEY="the other's")
+def test_fork_has_its_own_folder_environment_and_output(place: Place) -> None:
+    one, other = place.client("", KEY="one's"), place.client("", KEY="the other's", TMPDIR=str(place.root))
     for number, (client, key) in enumerate(((one, "one's"), (other, "the other's"))):
         output, errors = client.communicate(timeout=30)
         told = json.loads(output)
-        folder = str(place.root / f"model {number}")
-        assert told["arguments"] == ["mlserver", "start", folder]
-        assert told["here"] == folder
+        assert told["arguments"] == [str(place.root / "small.py"), ""]
+        assert told["here"] == str(place.root / f"folder {number}")
         assert told["environment"]["KEY"] == key
         assert "ONLY" not in told["environment"]
+        assert (told["temporary"] == str(place.root)) == (client is other)
         assert told["default"]
         assert errors == "an error\n"
         assert client.returncode == 0
@@ -134,13 +133,13 @@ def test_server_has_its_own_folder_environment_and_output(place: Place) -> None:
         ("os.kill(os.getpid(), 11)", -11),
     ],
 )
-def test_who_stands_for_a_server_ends_as_it_ended(place: Place, does: str, code: int) -> None:
+def test_who_stands_for_a_fork_ends_as_it_ended(place: Place, does: str, code: int) -> None:
     client = place.client(does)
     client.communicate(timeout=30)
     assert client.returncode == code
 
 
-def test_error_of_a_server_is_in_its_output(place: Place) -> None:
+def test_error_of_a_fork_is_in_its_output(place: Place) -> None:
     _, errors = place.client("raise ValueError('no such model')").communicate(timeout=30)
     assert "ValueError: no such model" in errors
 
@@ -154,7 +153,7 @@ def test_signal_is_passed_on(place: Place) -> None:
     assert client.wait(10) == 7
 
 
-def test_killing_who_stands_for_a_server_kills_the_server_and_no_other(place: Place) -> None:
+def test_killing_who_stands_for_a_fork_kills_the_fork_and_no_other(place: Place) -> None:
     killed, other = place.client(SLEEP), place.client(SLEEP)
     pids = [int(str(place.told(client)["pid"])) for client in (killed, other)]
     killed.kill()
@@ -163,7 +162,7 @@ def test_killing_who_stands_for_a_server_kills_the_server_and_no_other(place: Pl
     assert other.poll() is None
 
 
-def test_children_of_a_server_are_killed_with_it(place: Place) -> None:
+def test_children_of_a_fork_are_killed_with_it(place: Place) -> None:
     client = place.client(
         "import subprocess; print(subprocess.Popen(['sleep', '60']).pid, flush=True)\n" + SLEEP
     )
@@ -174,18 +173,34 @@ def test_children_of_a_server_are_killed_with_it(place: Place) -> None:
     assert eventually(lambda: not alive(child))
 
 
-def test_killing_the_fork_server_kills_its_servers_and_is_told(place: Place) -> None:
+def test_killing_the_fork_server_kills_its_forks_and_they_run_by_themselves(place: Place) -> None:
     client = place.client(SLEEP)
-    pid = int(str(place.told(client)["pid"]))
+    forked = int(str(place.told(client)["pid"]))
+    assert forked != client.pid
     assert place.process
     place.process.kill()
-    assert client.wait(10) == 1
-    assert client.stderr
-    assert "the fork server has ended" in client.stderr.read()
-    assert eventually(lambda: not alive(pid))
+    assert place.told(client)["pid"] == client.pid
+    assert eventually(lambda: not alive(forked))
+    client.terminate()
+    assert client.wait(10) == -signal.SIGTERM
 
 
-def test_fork_server_that_is_asked_to_end_waits_for_its_servers(place: Place) -> None:
+def test_who_is_watched_tells_its_fork_and_ends_with_its_parent(place: Place, tmp_path: Path) -> None:
+    told = tmp_path / "fork"
+    command = [sys.executable, "-m", "serving.forked", "--watched", str(told), "small", SLEEP]
+    code = f"import subprocess; subprocess.run({command})"
+    parent = subprocess.Popen(
+        [sys.executable, "-c", code], env=place.environment({}), stdout=subprocess.DEVNULL
+    )
+    assert eventually(told.exists)
+    forked = int(told.read_text())
+    assert alive(forked)
+    parent.kill()
+    parent.wait()
+    assert eventually(lambda: not alive(forked))
+
+
+def test_fork_server_that_is_asked_to_end_waits_for_its_forks(place: Place) -> None:
     client = place.client(GRACEFUL)
     place.told(client)
     assert client.stdout
@@ -200,7 +215,8 @@ def test_fork_server_that_is_asked_to_end_waits_for_its_servers(place: Place) ->
 
 
 @pytest.mark.parametrize(
-    "message", [b"", b"{", b"[]", b'{"folder": 1}', b'{"folder": "/", "environment": {}}']
+    "message",
+    [b"{", b"[]", b'{"module": 1}', b'{"module": "m", "arguments": [], "folder": "/", "environment": {}}'],
 )
 def test_message_that_says_nothing_harms_nobody(place: Place, message: bytes) -> None:
     place.told(place.client(SLEEP))
@@ -217,28 +233,13 @@ def test_only_its_own_user_may_open_the_socket(place: Place) -> None:
     assert stat.S_IMODE(place.socket.stat().st_mode) == 0o600
 
 
-def test_without_a_fork_server_the_server_is_started_by_itself(place: Place, tmp_path: Path) -> None:
-    command = tmp_path / "mlserver-itself"
-    command.write_text("#!/bin/sh\necho by itself: $0 $*\n")
-    command.chmod(0o755)
-    python = tmp_path / "bin" / "python"
-    python.parent.mkdir()
-    python.write_text(f'#!/bin/sh\nexec -a "$0" {sys.executable} "$@"\n')
-    (python.parent / "mlserver").symlink_to(command)
-    environment = place.environment({"FORK_SERVER": str(tmp_path / "nobody")})
-    code = "import sys; sys.executable = sys.argv.pop(1); from serving.start import main; main()"
-    said = subprocess.run(
-        [sys.executable, "-c", code, str(python), str(tmp_path)],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=True,
-    )
-    assert said.stdout == f"by itself: {python.parent / 'mlserver'} start {tmp_path}\n"
+def test_without_a_fork_server_a_module_runs_by_itself(place: Place) -> None:
+    client = place.client("sys.exit(5)", FORK_SERVER=str(place.root / "nobody"))
+    assert place.told(client)["pid"] == client.pid
+    assert client.wait(10) == 5
 
 
-def test_server_may_be_started_while_the_fork_server_starts(place: Place) -> None:
+def test_module_may_be_asked_for_while_the_fork_server_starts(place: Place) -> None:
     assert place.process
     place.process.kill()
     place.process.wait()
@@ -250,10 +251,25 @@ def test_server_may_be_started_while_the_fork_server_starts(place: Place) -> Non
 
 def test_signal_before_the_fork_ends_who_waits(place: Place) -> None:
     assert place.process
+    place.told(place.client(SLEEP))
     os.kill(place.process.pid, signal.SIGSTOP)  # as while it imports
     client = place.client("")
     time.sleep(1)
-    client.kill()
-    client.wait()
+    client.terminate()
+    assert client.wait(5) == -signal.SIGTERM
     os.kill(place.process.pid, signal.SIGCONT)
     place.told(place.client(SLEEP))
+
+
+def test_what_was_to_end_is_not_run_again_when_the_fork_server_is_killed(place: Place) -> None:
+    client = place.client(
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True)\n" + SLEEP
+    )
+    place.told(client)
+    assert client.stdout
+    assert client.stdout.readline() == "deaf\n"
+    client.terminate()
+    time.sleep(0.3)
+    assert place.process
+    place.process.kill()
+    assert client.wait(5) == -signal.SIGTERM

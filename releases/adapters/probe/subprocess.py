@@ -2,7 +2,8 @@
 
 The process gets a session of its own, an environment without any of the portal's own secrets, no input,
 and a scratch directory that is deleted afterwards; its whole group is killed when it is done or over
-a limit. Knows the command it runs and its report, and nothing of MLflow.
+a limit. Where model servers are forked, so is this process (`serving.forked`), and another one stands for it.
+Knows the command it runs and its report, and nothing of MLflow.
 """
 
 import json
@@ -12,7 +13,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ POLL_SECONDS = 0.1
 # Our own start-up (the interpreter, MLflow, MLServer) is not held against the model: 4 s on an idle
 # machine, a minute on a busy one.
 START_SECONDS = 120.0
-REPORT = "report.json"
+REPORT, FORK = "report.json", "fork"
 LARGEST_REPORT = 20_000_000
 KEPT_VARIABLES = ("PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH")
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
@@ -57,6 +58,7 @@ class _Run:
     """What was seen of a running process."""
 
     started: float
+    sessions: set[int]
     model_started: float | None = None
     overrun: str | None = None
     peak_bytes: int = 0
@@ -85,7 +87,8 @@ class SubprocessProbe:
             scratch = Path(scratch_name)
             report_path = scratch / REPORT
             command = [
-                *(str(self._config.python), "-m", "serving.inspect_model"),
+                *(str(self._config.python), "-m", "serving.forked", "--watched", str(scratch / FORK)),
+                "serving.inspect_model",
                 *(str(artifact.resolve()), str(report_path)),
                 *("--memory-mb", str(memory_mb)),
                 *("--cpu-seconds", str(math.ceil(seconds * (os.cpu_count() or 1) + START_SECONDS))),
@@ -105,7 +108,6 @@ class SubprocessProbe:
 
     def _run(self, command: list[str], scratch: Path, seconds: float, memory_mb: int) -> _Run:
         """Start the process and watch it until it ends by itself or has to be ended."""
-        run = _Run(time.monotonic())
         with (scratch / "output").open("wb") as output:
             process = subprocess.Popen(
                 command,
@@ -116,9 +118,12 @@ class SubprocessProbe:
                 env=self._environment(scratch),
                 start_new_session=True,
             )
+        run = _Run(time.monotonic(), {process.pid})
         try:
             while not _has_ended(process.pid):
-                run.peak_bytes = max(run.peak_bytes, _resident_bytes(process.pid))
+                if len(run.sessions) == 1:
+                    run.sessions |= _fork(scratch / FORK)
+                run.peak_bytes = max(run.peak_bytes, _resident_bytes(run.sessions))
                 if run.peak_bytes > memory_mb * 2**20:
                     run.overrun = "memory"
                     break
@@ -129,9 +134,11 @@ class SubprocessProbe:
                     break
                 time.sleep(POLL_SECONDS)
         finally:
-            # Not reaped yet, so the group's number cannot have gone to someone else.
+            # Not reaped yet, so the group's number cannot have gone to someone else. A fork ends with it.
             os.killpg(process.pid, signal.SIGKILL)
             run.code = process.wait()
+            while _resident_bytes(run.sessions):
+                time.sleep(POLL_SECONDS)
         return run
 
     def _environment(self, scratch: Path) -> dict[str, str]:
@@ -197,13 +204,21 @@ def _has_ended(pid: int) -> bool:
     return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 
-def _resident_bytes(session: int) -> int:
-    """Memory of all processes of a session, from /proc; 0 where there is none."""
+def _fork(told: Path) -> set[int]:
+    """The session of the fork, once it is told; what the model writes there later is not read any more."""
+    try:
+        return {int(told.read_text())}
+    except (OSError, ValueError):
+        return set()
+
+
+def _resident_bytes(sessions: Set[int]) -> int:
+    """Memory of all processes of these sessions, from /proc; 0 where there is none."""
     total = 0
     for entry in Path("/proc").glob("[0-9]*"):
         try:
             fields = (entry / "stat").read_text().rpartition(")")[2].split()
-            if int(fields[3]) == session:  # field 6 of proc(5); the count starts after the name
+            if int(fields[3]) in sessions:  # field 6 of proc(5); the count starts after the name
                 total += int((entry / "statm").read_text().split()[1]) * PAGE_BYTES
         except (OSError, ValueError, IndexError):
             continue  # it ended meanwhile

@@ -41,6 +41,7 @@ PROGRAM = "model-"  # before the ref, so that no deployment is named like a prog
 class LocalTargetConfig:
     """`ports`: those that model servers may listen on, three each. `models_python`: the folder of the
     programs of the models' environment. `serving`: the package that runs beside a model.
+    `fork_server`: where the process listens that model servers are forked from.
     `environment`: given to every model server, which sees nothing else of ours. `start_retries`: how
     often a start may fail before the deployment has."""
 
@@ -49,6 +50,7 @@ class LocalTargetConfig:
     ports: range
     models_python: Path
     serving: Path
+    fork_server: Path
     environment: Mapping[str, str] = field(default_factory=dict)
     ready_seconds: float = 1.0
     start_retries: int = 5
@@ -64,7 +66,7 @@ class LocalTarget:
             config.var,
             config.models_python,
             config.serving,
-            Path(config.supervisor_socket).with_name("fork-server.sock"),
+            config.fork_server,
             config.environment,
             config.start_retries,
         )

@@ -192,7 +192,7 @@ class ServerFiles:
 
     def _program(self, ref: str, program: str) -> str:
         folder = self.models / ref
-        command = self._command(folder, "serving.start", str(folder))
+        command = self._command(folder, "serving.forked", "serving.model_server", str(folder))
         settings = {
             "startsecs": str(START_SECONDS),
             "startretries": str(self.start_retries),
