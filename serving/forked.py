@@ -25,19 +25,24 @@ from types import FrameType
 PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 MOMENT = 1.0  # seconds in which a fork server that was started together with this comes to listen
 NUMBER = struct.Struct("!i")
+PEER = struct.Struct("3i")  # of SO_PEERCRED: process, user, group
 PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2)
 
 
-def connected(path: str) -> socket.socket | None:
-    """A connection to the fork server; None when nobody listens there."""
-    deadline = time.monotonic() + MOMENT
+def connected(path: str, patience: float) -> socket.socket | None:
+    """A connection to the fork server; None when nobody has listened there for so many seconds, or who listens
+    is in another container, where neither this one's files nor its processes are."""
+    deadline = time.monotonic() + patience
     while True:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
             connection.connect(path)
-            return connection
+            who, _, _ = PEER.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, PEER.size))
+            if who:  # as seen from here
+                return connection
         except OSError:
-            connection.close()
+            pass
+        connection.close()
         if time.monotonic() > deadline:
             return None
         time.sleep(0.05)
@@ -94,7 +99,7 @@ def main() -> None:
     if options.watched and sys.platform == "linux":
         ctypes.CDLL(None).prctl(PARENT_DEATH_SIGNAL, signal.SIGKILL)
     path = os.environ.get("FORK_SERVER")
-    connection = connected(path) if path else None
+    connection = connected(path, 0.0 if options.watched else MOMENT) if path else None
     if connection is not None:
         try:
             end_like(stand_for(connection, options.command, options.watched))

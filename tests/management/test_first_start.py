@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from django.core.management import call_command
+from django.core.management.base import SystemCheckError
 from pytest_django import Settings
 
 from releases.models import Environment
@@ -61,4 +62,11 @@ def test_first_start_that_cannot_write_the_file_makes_nobody(settings: Settings,
 
     with pytest.raises(FileNotFoundError):
         run()
+    assert not User.objects.exists()
+
+
+def test_first_start_tells_a_setting_that_is_wrong(settings: Settings) -> None:
+    settings.PORTAL_URL = "portal.example"
+    with pytest.raises(SystemCheckError, match="PORTAL_URL is 'portal.example'"):
+        call_command("first_start", skip_checks=False)
     assert not User.objects.exists()
