@@ -30,8 +30,8 @@ PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2)
 
 
 def connected(path: str, patience: float) -> socket.socket | None:
-    """A connection to the fork server; None when nobody has listened there for so many seconds, or who listens
-    is in another container, where neither this one's files nor its processes are."""
+    """A connection to the fork server; None when nobody has listened there for so many seconds, or who
+    listens is in another container, where neither this one's files nor its processes are."""
     deadline = time.monotonic() + patience
     while True:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)

@@ -67,6 +67,6 @@ def test_first_start_that_cannot_write_the_file_makes_nobody(settings: Settings,
 
 def test_first_start_tells_a_setting_that_is_wrong(settings: Settings) -> None:
     settings.PORTAL_URL = "portal.example"
-    with pytest.raises(SystemCheckError, match="PORTAL_URL is 'portal.example'"):
+    with pytest.raises(SystemCheckError, match=r"PORTAL_URL is 'portal\.example'"):
         call_command("first_start", skip_checks=False)
     assert not User.objects.exists()
