@@ -9,16 +9,15 @@ Knows nothing of the portal.
 
 import argparse
 import asyncio
-import ctypes
 import json
 import os
 import resource
-import signal
 import sys
 from pathlib import Path
 from typing import Any
 
-PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2)
+from serving.forked import end_with_parent
+
 HEADROOM_MB = 1024  # the interpreter and the mathematical libraries reserve more than they use
 LARGEST_FILE_MB = 256
 EXAMPLE_ROWS = 16
@@ -31,8 +30,7 @@ class Failure(Exception):
 
 def limit(memory_mb: int, cpu_seconds: int) -> None:
     """Bind this process before anything foreign is loaded; it also ends when its parent does."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PARENT_DEATH_SIGNAL, signal.SIGKILL)
+    end_with_parent()
     megabyte = 1 << 20
     for what, most in (
         (resource.RLIMIT_DATA, (memory_mb + HEADROOM_MB) * megabyte),

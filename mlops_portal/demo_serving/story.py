@@ -24,7 +24,7 @@ STAGING = "staging"
 RATE, LIGHT_RATE = 10.0, 2.0  # requests a second; light when no canary is watched
 LONGEST_RELEASE = 150.0
 STRAIGHT_PLAN = {"steps": [], "grace_seconds": 3}
-# Below 5 % errors is certain after about 100 answers without one, which these holds give at this rate. An
+# Below 5 % errors is certain after about 100 answers without one; the last step holds until then. An
 # ensemble computes more than one of its members does: the plan does not hold that against it.
 LIMIT = {"error_rate_max": 0.05}
 CANARY = {

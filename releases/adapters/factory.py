@@ -36,6 +36,7 @@ from releases.adapters.router.envoy import EnvoyRouter, EnvoyRouterConfig
 from releases.adapters.router.istio import IstioRouter
 from releases.adapters.seldon_place import SeldonPlace
 from releases.adapters.target.local import LocalTarget, LocalTargetConfig
+from releases.adapters.target.mlserver_files import MARK
 from releases.adapters.target.seldon import SeldonTarget
 from releases.domain.connection import KubernetesConnection
 from releases.domain.errors import Invalid
@@ -224,7 +225,7 @@ def _local() -> Ports:
             environment={
                 **MODEL_ENVIRONMENT,
                 **settings.MODEL_PROCESS_ENVIRONMENT,
-                "PORTAL_STACK": str(settings.VAR),
+                MARK: str(settings.VAR),
             },
         )
     )

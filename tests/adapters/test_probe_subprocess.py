@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from textwrap import dedent, indent
@@ -30,15 +31,25 @@ def fork_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     environment = {"PATH": os.defpath, "PYTHONPATH": str(settings.BASE_DIR), **ONE_THREAD}
     command = [settings.MODELS_PYTHON / "python", "-m", "serving.fork_server", listens]
     with subprocess.Popen(command, env=environment) as process:
+        deadline = time.monotonic() + 60
+        while not listens.exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
         yield listens
+        assert process.poll() is None, "it ended, and nothing was forked"
         process.kill()
 
 
-@pytest.fixture(params=["forked", "by itself"])
-def inspect(request: pytest.FixtureRequest, tmp_path: Path) -> Inspect:
+@pytest.fixture(params=[True, False], ids=["forked", "by itself"])
+def forked(request: pytest.FixtureRequest) -> bool:
+    return bool(request.param)
+
+
+@pytest.fixture
+def inspect(forked: bool, request: pytest.FixtureRequest, tmp_path: Path) -> Inspect:
     """Write an MLflow model whose load and predict are the given code, and look at it."""
     given = {"MODEL_CACHE_URL": "redis://cache/7"}
-    if request.param == "forked":
+    if forked:
         given["FORK_SERVER"] = str(request.getfixturevalue("fork_server"))
 
     def run(
@@ -128,6 +139,26 @@ def test_inspect_of_a_model_that_hangs_ends_it_and_all_that_it_started(
 def test_inspect_of_a_model_that_hangs_while_predicting_says_so(inspect: Inspect) -> None:
     report = inspect(predict="time.sleep(300)", seconds=8)
     assert report.failure == "the model did not answer its input example within 8 s"
+
+
+def test_inspect_ends_what_the_model_has_put_into_a_group_of_its_own(
+    inspect: Inspect, tmp_path: Path
+) -> None:
+    report = inspect(
+        load="""
+            import subprocess
+            child = subprocess.Popen(["sleep", "300"], process_group=0)
+            open(os.path.join(HERE, "child"), "w").write(str(child.pid))
+        """,
+    )
+    assert report.failure is None
+    assert not is_running(int((tmp_path / "artifact" / "code" / "child").read_text()))
+
+
+def test_inspect_runs_in_a_fork_only_where_it_is_told_so(inspect: Inspect, forked: bool) -> None:
+    report = inspect(predict="raise ValueError(open('/proc/self/cmdline').read())")
+    assert report.failure
+    assert ("serving.fork_server" in report.failure) == forked
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -45,7 +46,10 @@ def eventually(condition: Callable[[], object], seconds: float = 10) -> bool:
 
 
 def alive(pid: int) -> bool:
-    return Path(f"/proc/{pid}/stat").exists() and "Z" not in Path(f"/proc/{pid}/stat").read_text().split()[2]
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 @dataclass
@@ -66,16 +70,22 @@ class Place:
 
     def start(self) -> None:
         command = [sys.executable, "-m", "serving.fork_server", str(self.socket), "preloaded"]
-        environment = self.environment({"ONLY": "the fork server's"})
+        path = os.pathsep.join([str(self.root / "preloads"), str(PROJECT)])
+        environment = self.environment({"ONLY": "the fork server's", "PYTHONPATH": path})
         with (self.root / "log").open("ab") as log:
-            self.process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+            self.process = subprocess.Popen(
+                command, env=environment, cwd=self.root / "preloads", stdout=log, stderr=log
+            )
 
-    def client(self, does: str, *options: str, **others: str) -> "subprocess.Popen[str]":
-        """Stands for a process that does this."""
+    def client(
+        self, does: str, *options: str, keep: int | None = None, nice: int = 0, **others: str
+    ) -> "subprocess.Popen[str]":
+        """Stands for a process that does this; `keep` is a file that it inherits."""
         folder = self.root / f"folder {len(self.clients)}"
         folder.mkdir()
         client = subprocess.Popen(
-            [sys.executable, "-m", "serving.forked", *options, "small", does],
+            ["nice", "-n", str(nice), sys.executable, "-m", "serving.forked", *options, "small", does],
+            pass_fds=[] if keep is None else [keep],
             cwd=folder,
             env=self.environment(others),
             stdout=subprocess.PIPE,
@@ -91,6 +101,12 @@ class Place:
         told: dict[str, object] = json.loads(client.stdout.readline())
         return told
 
+    def forked(self, client: "subprocess.Popen[str]") -> int:
+        """The process id of the fork that the client stands for."""
+        pid = int(str(self.told(client)["pid"]))
+        assert pid != client.pid, "it was not forked"
+        return pid
+
     def stop(self) -> None:
         for process in [*self.clients, *([self.process] if self.process else [])]:
             if process.poll() is None:
@@ -101,9 +117,11 @@ class Place:
 @pytest.fixture
 def place(tmp_path: Path) -> Iterator[Place]:
     (tmp_path / "small.py").write_text(MODULE)
-    (tmp_path / "preloaded.py").write_text(PRELOADED)
+    (tmp_path / "preloads").mkdir()
+    (tmp_path / "preloads" / "preloaded.py").write_text(PRELOADED)
     made = Place(tmp_path)
     made.start()
+    assert eventually(made.socket.exists, 30)
     yield made
     made.stop()
 
@@ -119,6 +137,8 @@ def test_fork_has_its_own_folder_environment_and_output(place: Place) -> None:
         assert "ONLY" not in told["environment"]
         assert (told["temporary"] == str(place.root)) == (client is other)
         assert told["default"]
+        assert told["pid"] != client.pid
+        assert "FORK_SERVER" not in told["environment"]
         assert errors == "an error\n"
         assert client.returncode == 0
 
@@ -135,6 +155,7 @@ def test_fork_has_its_own_folder_environment_and_output(place: Place) -> None:
 )
 def test_who_stands_for_a_fork_ends_as_it_ended(place: Place, does: str, code: int) -> None:
     client = place.client(does)
+    place.forked(client)
     client.communicate(timeout=30)
     assert client.returncode == code
 
@@ -146,7 +167,7 @@ def test_error_of_a_fork_is_in_its_output(place: Place) -> None:
 
 def test_signal_is_passed_on(place: Place) -> None:
     client = place.client(GRACEFUL)
-    place.told(client)
+    place.forked(client)
     assert client.stdout
     assert client.stdout.readline() == "ready\n"
     client.terminate()
@@ -155,7 +176,7 @@ def test_signal_is_passed_on(place: Place) -> None:
 
 def test_killing_who_stands_for_a_fork_kills_the_fork_and_no_other(place: Place) -> None:
     killed, other = place.client(SLEEP), place.client(SLEEP)
-    pids = [int(str(place.told(client)["pid"])) for client in (killed, other)]
+    pids = [place.forked(client) for client in (killed, other)]
     killed.kill()
     assert eventually(lambda: not alive(pids[0]))
     assert alive(pids[1])
@@ -173,36 +194,44 @@ def test_children_of_a_fork_are_killed_with_it(place: Place) -> None:
     assert eventually(lambda: not alive(child))
 
 
-def test_killing_the_fork_server_kills_its_forks_and_they_run_by_themselves(place: Place) -> None:
+def test_killing_the_fork_server_kills_its_forks_and_is_told(place: Place) -> None:
     client = place.client(SLEEP)
-    forked = int(str(place.told(client)["pid"]))
-    assert forked != client.pid
+    forked = place.forked(client)
     assert place.process
     place.process.kill()
-    assert place.told(client)["pid"] == client.pid
+    assert client.wait(10) == os.EX_TEMPFAIL
     assert eventually(lambda: not alive(forked))
+
+
+def test_what_is_watched_is_run_again_when_the_fork_server_is_killed(place: Place) -> None:
+    with (place.root / "told").open("wb") as told:
+        client = place.client(SLEEP, "--watched", str(told.fileno()), keep=told.fileno())
+        forked = place.forked(client)
+        assert place.process
+        place.process.kill()
+        assert place.told(client)["pid"] == client.pid
+    assert (place.root / "told").read_text() == str(forked)
     client.terminate()
     assert client.wait(10) == -signal.SIGTERM
 
 
-def test_who_is_watched_tells_its_fork_and_ends_with_its_parent(place: Place, tmp_path: Path) -> None:
-    told = tmp_path / "fork"
-    command = [sys.executable, "-m", "serving.forked", "--watched", str(told), "small", SLEEP]
+def test_who_is_watched_tells_its_fork_and_ends_with_its_parent(place: Place) -> None:
+    command = [sys.executable, "-m", "serving.forked", "--watched", "1", "small", SLEEP]
     code = f"import subprocess; subprocess.run({command})"
     parent = subprocess.Popen(
-        [sys.executable, "-c", code], env=place.environment({}), stdout=subprocess.DEVNULL
+        [sys.executable, "-c", code], env=place.environment({}), stdout=subprocess.PIPE, text=True
     )
-    assert eventually(told.exists)
-    forked = int(told.read_text())
+    assert parent.stdout
+    forked = json.JSONDecoder().raw_decode(parent.stdout.readline())[0]
     assert alive(forked)
     parent.kill()
-    parent.wait()
+    parent.communicate()
     assert eventually(lambda: not alive(forked))
 
 
 def test_fork_server_that_is_asked_to_end_waits_for_its_forks(place: Place) -> None:
     client = place.client(GRACEFUL)
-    place.told(client)
+    place.forked(client)
     assert client.stdout
     client.stdout.readline()
     assert place.process
@@ -214,18 +243,31 @@ def test_fork_server_that_is_asked_to_end_waits_for_its_forks(place: Place) -> N
     assert place.process.wait(10) == 0
 
 
+@contextmanager
+def stranger(place: Place) -> Iterator[socket.socket]:
+    """A connection of somebody who keeps to nothing."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection:
+        connection.connect(str(place.socket))
+        connection.settimeout(10)
+        yield connection
+
+
 @pytest.mark.parametrize(
     "message",
-    [b"{", b"[]", b'{"module": 1}', b'{"module": "m", "arguments": [], "folder": "/", "environment": {}}'],
+    [
+        b"{",
+        b"[]",
+        b"[" * 60_000,
+        b'{"module": 1}',
+        b'{"module": "m", "arguments": [], "folder": "/", "environment": {}, "niceness": 0}',
+    ],
 )
 def test_message_that_says_nothing_harms_nobody(place: Place, message: bytes) -> None:
-    place.told(place.client(SLEEP))
-    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as stranger:
-        stranger.connect(str(place.socket))
-        stranger.send(message)  # and no files
-        stranger.settimeout(10)
-        assert stranger.recv(16) == b""
-    place.told(place.client(SLEEP))
+    place.forked(place.client(SLEEP))
+    with stranger(place) as connection:
+        connection.send(message)  # and no files
+        assert connection.recv(16) == b""
+    place.forked(place.client(SLEEP))
 
 
 def test_only_its_own_user_may_open_the_socket(place: Place) -> None:
@@ -243,22 +285,55 @@ def test_module_may_be_asked_for_while_the_fork_server_starts(place: Place) -> N
     assert place.process
     place.process.kill()
     place.process.wait()
-    client = place.client("")
+    place.socket.unlink()
+    client = place.client("", "--patience", "30")
     time.sleep(0.3)
     place.start()
+    place.forked(client)
     assert client.wait(30) == 0
+
+
+def test_niceness_is_kept(place: Place) -> None:
+    nice = place.client("print(os.nice(0), flush=True)", nice=7)
+    place.forked(nice)
+    assert nice.stdout
+    assert nice.stdout.readline() == f"{os.nice(0) + 7}\n"
+
+
+@pytest.mark.parametrize("number", [0, 200, 255])
+def test_byte_that_is_no_signal_harms_nobody(place: Place, number: int) -> None:
+    client = place.client(SLEEP)
+    place.forked(client)
+    with stranger(place) as connection:
+        message = {"module": "small", "arguments": [SLEEP], "folder": "/", "niceness": 0}
+        with (place.root / "output").open("w") as output:
+            files = [output.fileno()] * 2
+            asked = json.dumps({**message, "environment": place.environment({})}).encode()
+            socket.send_fds(connection, [asked], files)
+        assert connection.recv(4)
+        connection.send(bytes([number]))
+        place.forked(place.client(SLEEP))
+    assert client.poll() is None
+
+
+def test_idle_connection_does_not_keep_the_fork_server_from_ending(place: Place) -> None:
+    with stranger(place):
+        place.forked(place.client("time.sleep(0.5)"))
+        assert place.process
+        place.process.terminate()
+        assert place.process.wait(10) == 0
 
 
 def test_signal_before_the_fork_ends_who_waits(place: Place) -> None:
     assert place.process
-    place.told(place.client(SLEEP))
+    place.forked(place.client(SLEEP))
     os.kill(place.process.pid, signal.SIGSTOP)  # as while it imports
     client = place.client("")
     time.sleep(1)
     client.terminate()
     assert client.wait(5) == -signal.SIGTERM
     os.kill(place.process.pid, signal.SIGCONT)
-    place.told(place.client(SLEEP))
+    place.forked(place.client(SLEEP))
 
 
 def test_what_was_to_end_is_not_run_again_when_the_fork_server_is_killed(place: Place) -> None:

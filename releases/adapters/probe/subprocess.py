@@ -13,7 +13,8 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping, Set
+from collections.abc import Iterator, Mapping, Set
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,8 @@ POLL_SECONDS = 0.1
 # Our own start-up (the interpreter, MLflow, MLServer) is not held against the model: 4 s on an idle
 # machine, a minute on a busy one.
 START_SECONDS = 120.0
-REPORT, FORK = "report.json", "fork"
+END_SECONDS = 5.0  # in which killed processes are gone
+REPORT = "report.json"
 LARGEST_REPORT = 20_000_000
 KEPT_VARIABLES = ("PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH")
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
@@ -87,7 +89,6 @@ class SubprocessProbe:
             scratch = Path(scratch_name)
             report_path = scratch / REPORT
             command = [
-                *(str(self._config.python), "-m", "serving.forked", "--watched", str(scratch / FORK)),
                 "serving.inspect_model",
                 *(str(artifact.resolve()), str(report_path)),
                 *("--memory-mb", str(memory_mb)),
@@ -108,9 +109,13 @@ class SubprocessProbe:
 
     def _run(self, command: list[str], scratch: Path, seconds: float, memory_mb: int) -> _Run:
         """Start the process and watch it until it ends by itself or has to be ended."""
+        told, tells = os.pipe()  # the process id of the fork, if it is one
+        os.set_blocking(told, False)
+        forked = [str(self._config.python), "-m", "serving.forked", "--watched", str(tells)]
         with (scratch / "output").open("wb") as output:
             process = subprocess.Popen(
-                command,
+                [*forked, *command],
+                pass_fds=[tells],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -118,11 +123,11 @@ class SubprocessProbe:
                 env=self._environment(scratch),
                 start_new_session=True,
             )
+        os.close(tells)
         run = _Run(time.monotonic(), {process.pid})
         try:
             while not _has_ended(process.pid):
-                if len(run.sessions) == 1:
-                    run.sessions |= _fork(scratch / FORK)
+                run.sessions |= _fork(told)
                 run.peak_bytes = max(run.peak_bytes, _resident_bytes(run.sessions))
                 if run.peak_bytes > memory_mb * 2**20:
                     run.overrun = "memory"
@@ -134,11 +139,11 @@ class SubprocessProbe:
                     break
                 time.sleep(POLL_SECONDS)
         finally:
-            # Not reaped yet, so the group's number cannot have gone to someone else. A fork ends with it.
-            os.killpg(process.pid, signal.SIGKILL)
+            # Not reaped yet, so the number of its session cannot have gone to someone else.
+            run.sessions |= _fork(told)
+            os.close(told)
+            _end(run.sessions)
             run.code = process.wait()
-            while _resident_bytes(run.sessions):
-                time.sleep(POLL_SECONDS)
         return run
 
     def _environment(self, scratch: Path) -> dict[str, str]:
@@ -204,22 +209,41 @@ def _has_ended(pid: int) -> bool:
     return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 
-def _fork(told: Path) -> set[int]:
-    """The session of the fork, once it is told; what the model writes there later is not read any more."""
+def _fork(told: int) -> set[int]:
+    """The session of the fork, once whoever stands for it has told; the model itself cannot write there."""
     try:
-        return {int(told.read_text())}
-    except (OSError, ValueError):
+        return {int(number)} if (number := os.read(told, 16)) else set()
+    except BlockingIOError:
         return set()
 
 
-def _resident_bytes(sessions: Set[int]) -> int:
-    """Memory of all processes of these sessions, from /proc; 0 where there is none."""
-    total = 0
+def _end(sessions: Set[int]) -> None:
+    """Kill all processes of these sessions."""
+    deadline = time.monotonic() + END_SECONDS
+    while (
+        alive := [pid for pid, state in _members(sessions) if state != "Z"]
+    ) and time.monotonic() < deadline:
+        for pid in alive:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.02)
+
+
+def _members(sessions: Set[int]) -> Iterator[tuple[int, str]]:
+    """Process ids and states, from /proc."""
     for entry in Path("/proc").glob("[0-9]*"):
         try:
             fields = (entry / "stat").read_text().rpartition(")")[2].split()
-            if int(fields[3]) in sessions:  # field 6 of proc(5); the count starts after the name
-                total += int((entry / "statm").read_text().split()[1]) * PAGE_BYTES
-        except (OSError, ValueError, IndexError):
+        except OSError:
             continue  # it ended meanwhile
+        if int(fields[3]) in sessions:  # field 6 of proc(5); the count starts after the name
+            yield int(entry.name), fields[0]
+
+
+def _resident_bytes(sessions: Set[int]) -> int:
+    """Memory of all processes of these sessions; 0 where there is none."""
+    total = 0
+    for pid, _ in _members(sessions):
+        with suppress(OSError):  # it ended meanwhile
+            total += int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE_BYTES
     return total

@@ -81,14 +81,14 @@ class LocalTarget:
         """Absolute: goes on from whatever is there. What has given up is started anew, on other
         ports when its own were taken meanwhile."""
         ref, name = deployment.ref, PROGRAM + deployment.ref
-        if not REF.fullmatch(ref):
+        if not REF.fullmatch(ref) or ref == FORK_SERVER:
             raise Refused(f"{ref[:80]!r} cannot be the name of a deployment")
         if not deployment.artifact.is_dir():
             raise Refused(f"the artifact of {ref} is missing: there is no {deployment.artifact}")
         with self._locked():
             programs = self._supervisor.programs()
+            self._files.write(self._files.fork_server_contents())  # what runs goes on until the next start
             if FORK_SERVER not in programs:
-                self._files.write(self._files.fork_server_contents())
                 self._supervisor.add(FORK_SERVER)
             program = programs.get(name)
             contents = self._files.contents(deployment, self._ports(ref, program), name)
@@ -115,7 +115,7 @@ class LocalTarget:
             return dict(zip(wanted, found, strict=True))
 
     def remove(self, ref: str) -> None:
-        """Returns when its process has ended."""
+        """Returns when its process has ended, or is just being killed."""
         if not REF.fullmatch(ref):
             raise Refused(f"{ref[:80]!r} cannot be the name of a deployment")
         with self._locked():

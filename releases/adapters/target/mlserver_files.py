@@ -21,6 +21,7 @@ HOST = "127.0.0.1"
 RUNTIME = "serving.runtime.CountingRuntime"
 STOP_SECONDS = 5
 FORK_SERVER = "fork-server"  # the program from which model servers are forked
+MARK = "PORTAL_STACK"  # the variable by which a stack finds its processes
 # A start is what fails before this time. It has to be longer than any model takes to load: only
 # failures of starts are spaced out and end in FATAL, what ends later is started again at once.
 START_SECONDS = 60
@@ -124,20 +125,30 @@ class ServerFiles:
         return {
             folder / "settings.json": _json(_server_settings(ports)),
             folder / "model-settings.json": _json(model_settings(deployment)),
-            folder / "environment": self._environment(folder),
+            folder / "environment": _exports(
+                self._environment(folder) | {"FORK_SERVER": str(self.fork_server), **self.environment}
+            ),
             # Last: a program that supervisord may start needs the others.
             self.program(deployment.ref): self._program(deployment.ref, program),
         }
 
     def fork_server_contents(self) -> dict[Path, str]:
-        """What the files of the fork server have to say. It gets the environment of a model server: nothing
-        of the portal's own is in it, and what libraries read when they are imported is the same."""
+        """What the files of the fork server have to say. Its environment is that of a model server without
+        what models are told: every fork could read it."""
         folder = self.var / FORK_SERVER
         log = self.var / "log" / f"{FORK_SERVER}.log"
         command = self._command(folder, "serving.fork_server", str(self.fork_server))
-        settings = {"startsecs": "0", "stopwaitsecs": str(STOP_SECONDS + 2)}
+        settings = {
+            "autorestart": "unexpected",
+            "exitcodes": str(
+                os.EX_CONFIG
+            ),  # nothing can be forked safely; another start would change nothing
+            "startsecs": "0",
+            "stopwaitsecs": str(STOP_SECONDS + 2),
+        }
+        mark = {name: value for name, value in self.environment.items() if name == MARK}
         return {
-            folder / "environment": self._environment(folder),
+            folder / "environment": _exports(self._environment(folder) | mark),
             self.program(FORK_SERVER): _section(FORK_SERVER, command, folder, log, settings),
         }
 
@@ -173,10 +184,10 @@ class ServerFiles:
             return ""
         return telling_line(lines)
 
-    def _environment(self, folder: Path) -> str:
-        """All that the process finds in its environment, for a shell. One thread each, because many models
-        share the machine."""
-        environment = {
+    def _environment(self, folder: Path) -> dict[str, str]:
+        """What every process finds in its environment. One thread each, because many models share the
+        machine."""
+        return {
             "PATH": os.pathsep.join([str(self.models_python), os.defpath]),
             "HOME": str(folder),
             "LANG": "C.UTF-8",
@@ -184,15 +195,13 @@ class ServerFiles:
             "PYTHONUNBUFFERED": "1",
             "MALLOC_ARENA_MAX": "2",
             "MLFLOW_DISABLE_TELEMETRY": "true",
-            "FORK_SERVER": str(self.fork_server),
             **dict.fromkeys(ONE_THREAD, "1"),
-            **self.environment,
         }
-        return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in environment.items())
 
     def _program(self, ref: str, program: str) -> str:
         folder = self.models / ref
-        command = self._command(folder, "serving.forked", "serving.model_server", str(folder))
+        wait = ("--patience", "1")  # both may have just been started
+        command = self._command(folder, "serving.forked", *wait, "serving.model_server", str(folder))
         settings = {
             "startsecs": str(START_SECONDS),
             "startretries": str(self.start_retries),
@@ -253,6 +262,11 @@ def model_settings(deployment: Deployment) -> dict[str, Any]:
             "extra": {"digest": deployment.digest},
         },
     }
+
+
+def _exports(environment: Mapping[str, str]) -> str:
+    """For a shell."""
+    return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in environment.items())
 
 
 def _json(content: Mapping[str, Any]) -> str:
