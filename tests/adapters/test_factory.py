@@ -75,7 +75,10 @@ def test_model_processes_of_this_machine_get_what_runs_beside_models(
         factory, "SubprocessProbe", lambda config: made.setdefault("probe", SubprocessProbe(config))
     )
     factory.ports("local")
-    assert made["probe"]._config.environment == {"MODEL_CACHE_URL": "redis://cache/0"}
+    assert made["probe"]._config.environment == {
+        "MODEL_CACHE_URL": "redis://cache/0",
+        "FORK_SERVER": str(settings.FORK_SERVER),
+    }
     assert made["target"]._config.environment == {
         **factory.MODEL_ENVIRONMENT,
         "MODEL_CACHE_URL": "redis://cache/0",

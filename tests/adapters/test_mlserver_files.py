@@ -1,4 +1,4 @@
-"""What the log of a model server that ended is said to mean."""
+"""The files of model servers, and what the log of one that ended is said to mean."""
 
 from pathlib import Path
 
@@ -43,11 +43,15 @@ def test_last_words_are_cut(tmp_path: Path) -> None:
 
 
 def test_last_words_without_a_log_are_empty(tmp_path: Path) -> None:
-    assert ServerFiles(tmp_path, tmp_path, tmp_path).last_words("wine") == ""
+    assert files_in(tmp_path).last_words("wine") == ""
+
+
+def files_in(var: Path, serving: Path = Path("serving"), **environment: str) -> ServerFiles:
+    return ServerFiles(var, var / "bin", serving, var / "fork.sock", environment)
 
 
 def last_words(var: Path, log: str) -> str:
-    files = ServerFiles(var, var, var)
+    files = files_in(var)
     files.log("wine").parent.mkdir()
     files.log("wine").write_text(log)
     return files.last_words("wine")
@@ -57,7 +61,7 @@ def test_write_makes_only_serving_importable_and_mends_a_link_that_leads_elsewhe
     project, elsewhere = tmp_path / "project" / "serving", tmp_path / "elsewhere"
     project.mkdir(parents=True)
     (project / "__init__.py").touch()
-    files = ServerFiles(tmp_path / "var", tmp_path, project)
+    files = files_in(tmp_path / "var", project)
     files.write({})
     files.write({})
     assert [path.name for path in files.beside.iterdir()] == ["serving"]
@@ -66,3 +70,17 @@ def test_write_makes_only_serving_importable_and_mends_a_link_that_leads_elsewhe
     (files.beside / "serving").symlink_to(elsewhere)
     files.write({})
     assert (files.beside / "serving").resolve() == project
+
+
+def test_fork_server_is_told_nothing_that_models_are_told_but_the_mark_of_the_stack(tmp_path: Path) -> None:
+    files = files_in(tmp_path, MODEL_ENCRYPTION_KEY="secret", PORTAL_STACK=str(tmp_path))
+    contents = files.fork_server_contents()
+    assert "secret" not in "".join(contents.values())
+    assert f"export PORTAL_STACK={tmp_path}" in contents[tmp_path / "fork-server" / "environment"]
+
+
+def test_fork_server_is_no_deployment(tmp_path: Path) -> None:
+    files = files_in(tmp_path)
+    files.write(files.fork_server_contents())
+    assert files.program("fork-server").exists()
+    assert files.refs() == set()
