@@ -56,6 +56,7 @@ class Story:
         self._files_of = files_of
         self.teller, self.report = teller, report
         self.traffic: Traffic | None = None
+        self._new: set[str] = set()  # versions of tumour that are released in this telling
 
     def tell(self, aside: ThreadPoolExecutor) -> None:
         """From one forest to an ensemble with a new member, and every block on the way."""
@@ -121,8 +122,9 @@ class Story:
         self.teller.line("portal", f"tumour {version} is made of {told}")
         pinned = len(members) == 3 and members.get("network") == network
         self.report.expect(f"tumour {version} is an ensemble of three with network {network}", pinned)
-        answering = self._ask("tumour", self._rows()[0]).version
-        self.report.expect(f"tumour {version} answers at the gateway", answering == version)
+        if version in self._new:  # else a later one does
+            answering = self._ask("tumour", self._rows()[0]).version
+            self.report.expect(f"tumour {version} answers at the gateway", answering == version)
 
     # ---- the blocks --------------------------------------------------------------------------------
     def _blocks(self) -> None:
@@ -210,6 +212,8 @@ class Story:
         """Release a version to staging and wait for its end, which has to be success."""
         body = {"model": model, "version": version, "environment": STAGING, "plan": plan, "note": "demo"}
         release = self.ci.file(body, key=f"demo-serving-{model}-{version}")
+        if model == "tumour" and release["phase"] not in TERMINAL:
+            self._new.add(version)
         deadline = time.monotonic() + LONGEST_RELEASE
         while release["phase"] not in TERMINAL and time.monotonic() < deadline:
             if in_front:
