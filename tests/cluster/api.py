@@ -76,6 +76,9 @@ class Api:
         configuration.retries = False
         self._client = vendor.ApiClient(configuration)
         self._seconds = seconds
+        # Once: the client reads the environment for it, which pytest changes while threads are calling.
+        self._who: dict[str, str] = {}
+        self._client.update_params_for_auth(self._who, [], ["BearerToken"], "/", "GET", None)
 
     def get(self, kind: Kind, name: str, namespace: str | None = None) -> Manifest | None:
         """One object; None when there is none."""
@@ -128,8 +131,7 @@ class Api:
     def watch(self, kind: Kind) -> Iterator[bytes]:
         """A line for every object there is, in all namespaces, then one for each change; ends by itself."""
         path = kind.path(None)
-        headers = {"Accept": "application/json"}
-        self._client.update_params_for_auth(headers, [], ["BearerToken"], path, "GET", None)
+        headers = {"Accept": "application/json", **self._who}
         query = urlencode({"watch": "true", "timeoutSeconds": str(WATCHED)})
         url = f"{self._client.configuration.host.rstrip('/')}{path}?{query}"
         timeout = (self._seconds, WATCHED + self._seconds)
@@ -145,8 +147,7 @@ class Api:
         self, method: str, path: str, body: Any = None, content_type: str = "application/json", **query: str
     ) -> Manifest:
         """One request."""
-        headers = {"Accept": "application/json", "Content-Type": content_type}
-        self._client.update_params_for_auth(headers, [], ["BearerToken"], path, method, body)
+        headers = {"Accept": "application/json", "Content-Type": content_type, **self._who}
         url = self._client.configuration.host.rstrip("/") + path + (f"?{urlencode(query)}" if query else "")
         answer = self._client.rest_client.request(
             method,

@@ -27,8 +27,8 @@ TENANT_LABEL = "mlops-portal.io/tenant"
 
 
 HERE = Path(__file__).parent
-# The long files begin, so that the workers end together. The first has so few tests that xdist gives its worker
-# another file at once: a short one.
+# The long files begin, so that the workers end together. The first has so few tests that xdist gives its
+# worker another file at once: a short one.
 LONGEST = [
     HERE / f"test_{name}.py"
     for name in ("releases", "troubles", "refusals", "kubeconfig", "away", "hanging", "router_istio")
