@@ -102,6 +102,20 @@ class Api:
         """PUT of an object that was read before; `Conflict` (409) when it has changed since."""
         return self.call("PUT", _path(kind, body["metadata"], subresource), body)
 
+    def edit(
+        self, kind: Kind, name: str, namespace: str | None, change: Callable[[Manifest], None]
+    ) -> Manifest:
+        """As a person does by `kubectl edit`: once more when somebody was faster."""
+        while True:
+            found = self.get(kind, name, namespace)
+            assert found is not None
+            change(found)
+            try:
+                return self.replace(kind, found)
+            except ApiError as error:
+                if error.status != 409:
+                    raise
+
     def apply(self, kind: Kind, body: Mapping[str, Any], manager: str) -> Manifest:
         """Server-side apply that takes what it wants."""
         query = {"fieldManager": manager, "force": "true"}

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from releases.adapters import seldon_objects as seldon
-from releases.adapters.kubernetes_api import CONFIG_MAP, SECRET, Cluster, ClusterConfig
+from releases.adapters.kubernetes_api import CONFIG_MAP, SECRET, Cluster, ClusterConfig, Manifest
 from releases.adapters.preflight.seldon import SeldonPreflight
 from releases.adapters.seldon_place import Plan, SeldonPlace
 from releases.adapters.target.seldon import SeldonTarget
@@ -86,10 +86,12 @@ def test_another_writer_in_the_middle_of_the_look_is_no_problem_of_the_version(
 
     def planned_and_overtaken(wanted: Deployment) -> Plan:
         plan = target.plan(wanted)
-        found = cluster.api.get(SELDON_DEPLOYMENT, "wine", place.namespace)
-        assert found is not None
-        found["metadata"]["labels"]["somebody"] = "else"
-        cluster.api.replace(SELDON_DEPLOYMENT, found)
+        cluster.api.edit(
+            SELDON_DEPLOYMENT,
+            "wine",
+            place.namespace,
+            lambda found: found["metadata"]["labels"].update(somebody="else"),
+        )
         return plan
 
     assert SeldonPreflight(place, planned_and_overtaken).preview(deployment("1.4.0")).problems == ()
@@ -98,12 +100,13 @@ def test_another_writer_in_the_middle_of_the_look_is_no_problem_of_the_version(
 def test_webhook_refusal_names_the_field(cluster: TestCluster, place: SeldonPlace) -> None:
     """A shadow that somebody put there by hand hides from the webhook that the shares are wrong."""
     SeldonTarget(place).ensure(deployment("1.3.2"))
-    found = cluster.api.get(SELDON_DEPLOYMENT, "wine", place.namespace)
-    assert found is not None
-    first = found["spec"]["predictors"][0]
-    by_hand = {**first, "name": "by-hand", "shadow": True, "labels": {}, "annotations": {}}
-    found["spec"]["predictors"] = [{**first, "traffic": 50}, by_hand]
-    cluster.api.replace(SELDON_DEPLOYMENT, found)
+
+    def add(found: Manifest) -> None:
+        first = found["spec"]["predictors"][0]
+        by_hand = {**first, "name": "by-hand", "shadow": True, "labels": {}, "annotations": {}}
+        found["spec"]["predictors"] = [{**first, "traffic": 50}, by_hand]
+
+    cluster.api.edit(SELDON_DEPLOYMENT, "wine", place.namespace, add)
     said = fields(look(place, deployment("1.4.0")))
     assert "Traffic must sum to 100" in said["spec"]
     assert "50 + 0, which is not 100" in said["spec.predictors[*].traffic"]
@@ -239,11 +242,12 @@ def test_cluster_that_does_not_answer_is_unreachable(cluster: TestCluster, place
 
 def test_foreign_predictor_stays_where_it_is(cluster: TestCluster, place: SeldonPlace) -> None:
     SeldonTarget(place).ensure(deployment("1.3.2"))
-    found = cluster.api.get(SELDON_DEPLOYMENT, "wine", place.namespace)
-    assert found is not None
-    by_hand = {**found["spec"]["predictors"][0], "name": "by-hand", "traffic": 0, "labels": {}}
-    found["spec"]["predictors"].append(by_hand)
-    cluster.api.replace(SELDON_DEPLOYMENT, found)
+
+    def add(found: Manifest) -> None:
+        by_hand = {**found["spec"]["predictors"][0], "name": "by-hand", "traffic": 0, "labels": {}}
+        found["spec"]["predictors"].append(by_hand)
+
+    cluster.api.edit(SELDON_DEPLOYMENT, "wine", place.namespace, add)
     SeldonTarget(place).ensure(deployment("1.4.0"))
     after = cluster.api.get(SELDON_DEPLOYMENT, "wine", place.namespace)
     assert after is not None

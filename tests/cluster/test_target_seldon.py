@@ -114,10 +114,11 @@ def test_what_somebody_adds_to_an_autoscaler_is_taken_out_again(
 ) -> None:
     scaled = version("1.4.0", autoscaling=Autoscaling())
     target.ensure(scaled)
-    found = cluster.api.get(AUTOSCALER, "portal-wine-v1-4-0", place.namespace)
-    assert found is not None
-    found["spec"]["behavior"]["scaleDown"]["selectPolicy"] = "Disabled"
-    cluster.api.replace(AUTOSCALER, found)
+
+    def disable(found: Manifest) -> None:
+        found["spec"]["behavior"]["scaleDown"]["selectPolicy"] = "Disabled"
+
+    cluster.api.edit(AUTOSCALER, "portal-wine-v1-4-0", place.namespace, disable)
     target.ensure(scaled)
     until(lambda: target.status([scaled.ref])[scaled.ref].autoscaling == Autoscaling(), "it scales as wanted")
 
@@ -197,9 +198,11 @@ def test_artifact_that_was_changed_by_hand_is_seen_in_the_digest(
     only = version("1.4.0")
     ready(target, only)
     assert target.status([only.ref])[only.ref].digest == DIGEST
-    found = seldon_deployment(cluster, place)
-    found["spec"]["predictors"][0]["graph"]["modelUri"] = "s3://models/x/acme/wine/1.4.0/" + "ee" * 32
-    cluster.api.replace(SELDON_DEPLOYMENT, found)
+
+    def lead_elsewhere(found: Manifest) -> None:
+        found["spec"]["predictors"][0]["graph"]["modelUri"] = "s3://models/x/acme/wine/1.4.0/" + "ee" * 32
+
+    cluster.api.edit(SELDON_DEPLOYMENT, "wine", place.namespace, lead_elsewhere)
     until(lambda: target.status([only.ref])[only.ref].digest == "sha256:" + "ee" * 32, "the drift is seen")
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from releases.adapters.kubernetes_api import Manifest
 from releases.domain.release import Act
 from releases.services import commands
 from tests.cluster import pods
@@ -60,10 +61,12 @@ def test_weights_changed_by_hand_are_repaired_and_that_stands_in_the_history(
 ) -> None:
     release = canary(rig)
     if meddle == "seldon":
-        changed = rig.seldon_deployment()
-        for predictor in changed["spec"]["predictors"]:
-            predictor["traffic"] = 50
-        rig.api.replace(SELDON_DEPLOYMENT, changed)
+
+        def halve(found: Manifest) -> None:
+            for predictor in found["spec"]["predictors"]:
+                predictor["traffic"] = 50
+
+        rig.api.edit(SELDON_DEPLOYMENT, "wine", rig.namespace, halve)
     else:
         changed = rig.virtual_service()
         for destination, weight in zip(changed["spec"]["http"][1]["route"], (1, 99), strict=True):

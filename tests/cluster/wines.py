@@ -55,10 +55,12 @@ def seldon_deployment(cluster: TestCluster, place: SeldonPlace) -> Manifest:
 
 def set_traffic(cluster: TestCluster, place: SeldonPlace, **shares: int) -> None:
     """What a router does, by Seldon's own names."""
-    found = seldon_deployment(cluster, place)
-    for one in found["spec"]["predictors"]:
-        one["traffic"] = shares[one["name"].replace("-", "_")]
-    cluster.api.replace(SELDON_DEPLOYMENT, found)
+
+    def share(found: Manifest) -> None:
+        for one in found["spec"]["predictors"]:
+            one["traffic"] = shares[one["name"].replace("-", "_")]
+
+    cluster.api.edit(SELDON_DEPLOYMENT, "wine", place.namespace, share)
 
 
 def lead_to(cluster: TestCluster, place: SeldonPlace, **shares: int) -> None:
