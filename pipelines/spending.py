@@ -32,6 +32,7 @@ from sklearn.preprocessing import StandardScaler
 
 from pipelines.features import TIME, USERS, filled, training_set
 from pipelines.wine import ARTIFACT_PATH, await_mlflow
+from serving.errors import CannotLoad
 from serving.feature_store import open_store
 
 EXPERIMENT = "spending"
@@ -95,7 +96,10 @@ def main(arguments: list[str] | None = None) -> int:
             parser.error(f"{name} has to be set")
     folder, address = options.folder.resolve(), os.environ["FEATURE_ONLINE_URL"]
     if options.fill:
-        filled(folder, datetime.now(UTC), address)
+        try:
+            filled(folder, datetime.now(UTC), address)
+        except CannotLoad as error:
+            parser.error(str(error))
     with contextlib.redirect_stdout(sys.stderr):  # MLflow prints links, Feast tells how far it is
         store = open_store(folder, address)
         newest = pd.read_parquet(folder / "data" / "users.parquet")[TIME].max()

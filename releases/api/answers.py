@@ -23,7 +23,7 @@ class ProblemSerializer(Fields):
     status = serializers.IntegerField()
     detail = serializers.CharField()
     code = serializers.CharField()
-    errors = serializers.DictField(child=serializers.ListField(child=serializers.CharField()))  # type: ignore[assignment]
+    errors = serializers.DictField(child=serializers.ListField(child=serializers.CharField()))  # type: ignore[assignment]  # Serializer has such a property
     state = serializers.JSONField(required=False, help_text="With 409 only: what stands in the way.")
 
 
@@ -46,7 +46,7 @@ class VersionSerializer(Fields):
     digest = serializers.CharField(allow_null=True)
     signature = serializers.DictField(allow_null=True)
     metrics = serializers.DictField(child=serializers.FloatField())
-    source = serializers.CharField()  # type: ignore[assignment]
+    source = serializers.CharField()  # type: ignore[assignment]  # every field has such an attribute
     created_at = serializers.DateTimeField(source="registered_at")
     aliases = serializers.ListField(child=serializers.CharField())
     composition = serializers.DictField(

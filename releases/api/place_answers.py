@@ -154,7 +154,7 @@ class BaselineSerializer(Fields):
     requests_per_second = serializers.FloatField()
     error_rate = serializers.FloatField()
     requests = serializers.IntegerField()
-    errors = serializers.IntegerField()  # type: ignore[assignment]
+    errors = serializers.IntegerField()  # type: ignore[assignment]  # Serializer has such a property
     self_test = SelfTestSerializer(allow_null=True)
 
 

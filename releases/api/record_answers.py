@@ -33,7 +33,7 @@ class EvidenceSerializer(Fields):
 
     harm = serializers.FloatField(allow_null=True)
     certificate = serializers.FloatField(allow_null=True)
-    errors = serializers.FloatField(allow_null=True)  # type: ignore[assignment]
+    errors = serializers.FloatField(allow_null=True)  # type: ignore[assignment]  # Serializer has such a property
     latency = serializers.FloatField(allow_null=True)
     predictions = serializers.FloatField(allow_null=True)
 
@@ -58,7 +58,7 @@ class SampleSerializer(Fields):
     arm = serializers.ChoiceField(["stable", "candidate"])
     seconds = serializers.FloatField()
     requests = serializers.IntegerField(help_text="Those that the model answered, not its cache.")
-    errors = serializers.IntegerField()  # type: ignore[assignment]
+    errors = serializers.IntegerField()  # type: ignore[assignment]  # Serializer has such a property
     client_errors = serializers.IntegerField()
     latency_counts = serializers.ListField(
         child=serializers.IntegerField(), help_text="Per bucket; empty when no latency was told."

@@ -86,7 +86,7 @@ class CountsSerializer(Fields):
     """What one arm answered, and how many of it a rule counts."""
 
     requests = serializers.IntegerField()
-    errors = serializers.IntegerField(help_text="Those that the rule counts, see `counted`.")  # type: ignore[assignment]
+    errors = serializers.IntegerField(help_text="Those that the rule counts, see `counted`.")  # type: ignore[assignment]  # Serializer has such a property
 
 
 class RuleVerdictSerializer(Fields):
@@ -182,7 +182,7 @@ class SplitSerializer(Fields):
 class GateSerializer(Fields):
     """Approvals at the gate where the release stands."""
 
-    required = serializers.IntegerField()  # type: ignore[assignment]
+    required = serializers.IntegerField()  # type: ignore[assignment]  # every field has such an attribute
     given = serializers.IntegerField()
     expires_at = serializers.DateTimeField(allow_null=True)
 

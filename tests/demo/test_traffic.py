@@ -62,6 +62,30 @@ def test_traffic_keeps_its_rate_and_counts_every_answer(url: str, tmp_path: Path
     assert tally.refs == {"1.0.0": GOOD}
 
 
+def test_capacity_is_what_is_answered_well_and_is_not_in_the_tally(url: str, tmp_path: Path) -> None:
+    file = tmp_path / "rows.jsonl"
+    found = {}
+    for row in ("good", "bad"):
+        file.write_text(f"{row}\n")
+        traffic = Traffic(url, {}, file, rate=1)
+        found[row] = traffic.capacity(seconds=0.5)
+        assert traffic.tally.total == 0
+    assert found["good"] > 20
+    assert found["bad"] == 0
+
+
+def test_rate_may_be_changed_meanwhile(url: str, tmp_path: Path) -> None:
+    file = tmp_path / "rows.jsonl"
+    file.write_text("good\n")
+    traffic = Traffic(url, {}, file, rate=100)
+    traffic.start()
+    time.sleep(1)
+    traffic.rate, before = 1, traffic.tally.total
+    time.sleep(1)
+    traffic.stop()
+    assert traffic.tally.total - before < 10 < before
+
+
 def test_traffic_blames_failures_on_who_answered(url: str, tmp_path: Path) -> None:
     tally = send(url, tmp_path, b"good\nbad\n")
 

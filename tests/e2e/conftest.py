@@ -63,7 +63,7 @@ class Live:
         due = {phase: list(programs) for phase, programs in kills.items()}
         deadline, release = time.monotonic() + PATIENCE, {"phase": "", "reason": ""}
         while time.monotonic() < deadline:
-            time.sleep(0.25)
+            time.sleep(0.1)
             try:
                 release = self.ci.release(release_id)
             except (httpx.HTTPError, Problem):

@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator, Mapping, Set
 from contextlib import suppress
 from dataclasses import dataclass, field
+from io import RawIOBase
 from pathlib import Path
 from typing import Any
 
@@ -108,12 +109,20 @@ class SubprocessProbe:
         )
 
     def _run(self, command: list[str], scratch: Path, seconds: float, memory_mb: int) -> _Run:
-        """Start the process and watch it until it ends by itself or has to be ended."""
+        """Start the process, and watch it."""
         told, tells = os.pipe()  # the process id of the fork, if it is one
         os.set_blocking(told, False)
+        with os.fdopen(told, "rb", buffering=0) as fork:
+            try:
+                process = self._start(command, scratch, tells)
+            finally:
+                os.close(tells)
+            return self._watch(process, fork, scratch, seconds, memory_mb)
+
+    def _start(self, command: list[str], scratch: Path, tells: int) -> "subprocess.Popen[bytes]":
         forked = [str(self._config.python), "-m", "serving.forked", "--watched", str(tells)]
         with (scratch / "output").open("wb") as output:
-            process = subprocess.Popen(
+            return subprocess.Popen(
                 [*forked, *command],
                 pass_fds=[tells],
                 stdin=subprocess.DEVNULL,
@@ -123,11 +132,20 @@ class SubprocessProbe:
                 env=self._environment(scratch),
                 start_new_session=True,
             )
-        os.close(tells)
+
+    def _watch(
+        self,
+        process: "subprocess.Popen[bytes]",
+        fork: RawIOBase,
+        scratch: Path,
+        seconds: float,
+        memory_mb: int,
+    ) -> _Run:
+        """Until it ends by itself, or has to be ended."""
         run = _Run(time.monotonic(), {process.pid})
         try:
             while not _has_ended(process.pid):
-                run.sessions |= _fork(told)
+                run.sessions |= _session(fork)
                 run.peak_bytes = max(run.peak_bytes, _resident_bytes(run.sessions))
                 if run.peak_bytes > memory_mb * 2**20:
                     run.overrun = "memory"
@@ -140,8 +158,7 @@ class SubprocessProbe:
                 time.sleep(POLL_SECONDS)
         finally:
             # Not reaped yet, so the number of its session cannot have gone to someone else.
-            run.sessions |= _fork(told)
-            os.close(told)
+            run.sessions |= _session(fork)
             _end(run.sessions)
             run.code = process.wait()
         return run
@@ -209,12 +226,10 @@ def _has_ended(pid: int) -> bool:
     return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 
-def _fork(told: int) -> set[int]:
-    """The session of the fork, once whoever stands for it has told; the model itself cannot write there."""
-    try:
-        return {int(number)} if (number := os.read(told, 16)) else set()
-    except BlockingIOError:
-        return set()
+def _session(fork: RawIOBase) -> set[int]:
+    """That of the fork, once whoever stands for it has told; the model itself cannot write there."""
+    number = fork.read(16)
+    return {int(number)} if number else set()
 
 
 def _end(sessions: Set[int]) -> None:
@@ -224,7 +239,7 @@ def _end(sessions: Set[int]) -> None:
         alive := [pid for pid, state in _members(sessions) if state != "Z"]
     ) and time.monotonic() < deadline:
         for pid in alive:
-            with suppress(ProcessLookupError):
+            with suppress(OSError):  # it has just ended, or is not ours to end
                 os.kill(pid, signal.SIGKILL)
         time.sleep(0.02)
 
@@ -234,16 +249,17 @@ def _members(sessions: Set[int]) -> Iterator[tuple[int, str]]:
     for entry in Path("/proc").glob("[0-9]*"):
         try:
             fields = (entry / "stat").read_text().rpartition(")")[2].split()
-        except OSError:
+            state, session = fields[0], int(fields[3])  # fields 3 and 6 of proc(5); the name is field 2
+        except (OSError, ValueError, IndexError):
             continue  # it ended meanwhile
-        if int(fields[3]) in sessions:  # field 6 of proc(5); the count starts after the name
-            yield int(entry.name), fields[0]
+        if session in sessions:
+            yield int(entry.name), state
 
 
 def _resident_bytes(sessions: Set[int]) -> int:
     """Memory of all processes of these sessions; 0 where there is none."""
     total = 0
     for pid, _ in _members(sessions):
-        with suppress(OSError):  # it ended meanwhile
+        with suppress(OSError, ValueError, IndexError):  # it ended meanwhile
             total += int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE_BYTES
     return total

@@ -140,9 +140,8 @@ class ServerFiles:
         command = self._command(folder, "serving.fork_server", str(self.fork_server))
         settings = {
             "autorestart": "unexpected",
-            "exitcodes": str(
-                os.EX_CONFIG
-            ),  # nothing can be forked safely; another start would change nothing
+            # Said when nothing can be forked safely: another start would change nothing.
+            "exitcodes": str(os.EX_CONFIG),
             "startsecs": "0",
             "stopwaitsecs": str(STOP_SECONDS + 2),
         }

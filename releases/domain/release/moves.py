@@ -10,7 +10,7 @@ from releases.domain.release.state import Decision, ReleaseState
 
 def move(state: ReleaseState, phase: Phase, at: float, reason: str, **changes: object) -> Decision:
     # `replace` wants the type of each field; a wrong name raises TypeError, and every move is tested.
-    moved = replace(state, phase=phase, since=at, unknown_since=None, **changes)  # type: ignore[arg-type]
+    moved = replace(state, phase=phase, since=at, unknown_since=None, **changes)  # type: ignore[arg-type]  # names and types are the callers'
     return Decision(moved, reason, is_event=True, wake_in=None if phase in TERMINAL else 0.0)
 
 

@@ -134,7 +134,7 @@ def _is_below(other: ModelVersion, version: ModelVersion) -> bool:
 
 def _in_order(versions: list[ModelVersion]) -> list[ModelVersion]:
     """By precedence, the highest first; those without a semantic version last, the newest first."""
-    semantic = sorted((v for v in versions if v.semantic), key=lambda v: v.semantic, reverse=True)  # type: ignore[arg-type,return-value]
+    semantic = sorted((v for v in versions if v.semantic), key=lambda v: v.semantic, reverse=True)  # type: ignore[arg-type,return-value]  # none is None here
     rest = sorted((v for v in versions if not v.semantic), key=lambda v: v.registry_version, reverse=True)
     return [*semantic, *rest]
 

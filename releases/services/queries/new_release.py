@@ -83,7 +83,7 @@ def _choices(
     model: RegisteredModel, endpoint: Endpoint | None, stable: ModelVersion | None
 ) -> tuple[list[VersionChoice], int]:
     versions = list(ModelVersion.objects.filter(model=model, version__isnull=False))
-    versions.sort(key=lambda v: v.semantic, reverse=True)  # type: ignore[arg-type,return-value]
+    versions.sort(key=lambda v: v.semantic, reverse=True)  # type: ignore[arg-type,return-value]  # none is None here
     holds = {hold.version_id: hold for hold in Hold.objects.filter(endpoint=endpoint, lifted_at__isnull=True)}
     succeeded: defaultdict[int, list[str]] = defaultdict(list)
     ends = Release.objects.filter(version__model=model, phase=Phase.SUCCEEDED.value)
